@@ -1,0 +1,1 @@
+"""Context-aware emotion recognition: data, models, staged training, evaluation, reports."""

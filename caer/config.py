@@ -1,0 +1,273 @@
+"""The typed schema of an experiment (`configs/*.yaml`). One file is one experiment; there is no inheritance.
+
+Enters: a YAML path and `--set key.sub=value` overrides. Leaves: a frozen `Config` in which every choice is resolved or an error named.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from preprocessing.errors import UserError
+from preprocessing.lookup import plugin_config
+from preprocessing.settings import StrictModel, apply_overrides, load_yaml, validate
+
+SCHEMA_VERSION = 1
+
+
+class Source(StrictModel):
+    """One manifest to train on."""
+
+    manifest: Path
+    weight: float = Field(1.0, gt=0)
+    """How often its samples are drawn relative to the other sources' (1 = as many as there are)."""
+
+
+class ImageSize(StrictModel):
+    """Sides of the square inputs in pixels."""
+
+    face: int = Field(224, ge=32, le=1024)
+    context: int = Field(224, ge=32, le=1024)
+
+
+class Mask(StrictModel):
+    """How faces are hidden in the context image."""
+
+    faces: Literal["subject", "all"] = "subject"
+    fill: Literal["black", "mean", "blur"] = "black"
+    margin: float = Field(0.0, ge=0, le=2)
+    """The box grows by this share of its width and height on each side."""
+
+
+class Data(StrictModel):
+    """What is read, and how it becomes batches."""
+
+    sources: list[Source] = Field(min_length=1)
+    image_size: ImageSize = ImageSize()
+    mask: Mask = Mask()
+    no_face: Literal["drop", "context_only"] = "context_only"
+    """Rows without a face: left out, or predicted from the context."""
+    batch_size: int = Field(32, ge=1)
+    workers: int = Field(2, ge=0)
+    balanced_sampling: bool = False
+    """Draw the classes of the first task equally often."""
+    holdout_fraction: float = Field(0.1, gt=0, lt=0.5)
+    """Group-disjoint share of train that only stages with `data: holdout` see; taken away where any stage asks for it."""
+
+
+class Face(StrictModel):
+    """The face branch."""
+
+    backbone: str = "efficientnet_b0"
+    """Any timm name, or a class in `caer/models/backbones.py`."""
+    weights: str = "hub"
+    """`hub | lite0-wheel | PATH | none`."""
+    sha256: str | None = None
+    """Expected hash of the weight file."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    aligned: bool = True
+    """Warp the crop by the five landmarks (ArcFace template), or cut the plain box."""
+    margin: float = Field(0.1, ge=0, le=1)
+    """What the crop shows beyond the box or the template, as a share of its side."""
+
+
+class Context(StrictModel):
+    """The context branch."""
+
+    backbone: str = "resnest50d"
+    weights: str = "hub"
+    sha256: str | None = None
+    dropout: float = Field(0.0, ge=0, lt=1)
+    attention: bool = True
+
+
+class Model(StrictModel):
+    """The network; leave `face` or `context` out (null) for the single-branch forms."""
+
+    type: Literal["two_branch"] = "two_branch"
+    face: Face | None = None
+    context: Context | None = None
+    fusion: dict[str, Any] | None = None
+    """`{type: sum | constant | concat | gating, ...}`; options are the constructor's keywords (`gating/fusion.py`)."""
+
+    @model_validator(mode="after")
+    def _branches_and_fusion_agree(self) -> Self:
+        if self.face is None and self.context is None:
+            raise ValueError("a two_branch model needs `face`, `context` or both")
+        if (self.face is not None and self.context is not None) != (self.fusion is not None):
+            raise ValueError("`fusion` is for models with both branches, and they need one")
+        return self
+
+
+class Optimizer(StrictModel):
+    """What updates the weights; `sam` wraps `base`."""
+
+    type: Literal["adam", "adamw", "sgd", "sam"] = "adam"
+    base: Literal["adam", "adamw", "sgd"] = "adam"
+    """Base optimizer of `sam`."""
+    lr: float = Field(1.0e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """For `sgd`."""
+    nesterov: bool = False
+    rho: float = Field(0.05, ge=0)
+    """Radius of SAM's ascent step."""
+
+
+class Schedule(StrictModel):
+    """How the learning rate changes, once an epoch."""
+
+    type: Literal["none", "cosine", "step", "plateau"] = "none"
+    step_size: int = Field(4, ge=1)
+    gamma: float = Field(0.1, gt=0, le=1)
+    """Factor of `step` and `plateau`."""
+    patience: int = Field(2, ge=0)
+    """Epochs without improvement before `plateau` acts."""
+    min_lr: float = Field(0.0, ge=0)
+
+
+class ParameterGroup(StrictModel):
+    """Parameters with a learning rate of their own."""
+
+    pattern: str
+    """Full-match regular expression on parameter names; the first that matches wins."""
+    lr: float = Field(gt=0)
+
+
+class HeadWarmup(StrictModel):
+    """First epochs in which only some of the stage's parameters train."""
+
+    pattern: str
+    epochs: int = Field(ge=1)
+    lr: float = Field(gt=0)
+
+
+class Augmentation(StrictModel):
+    """Random changes of the training images; geometry is drawn once a sample."""
+
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a mirror image, of face and context together."""
+    crop_scale: float = Field(0.8, gt=0, le=1)
+    """Smallest share of the image's area that a random crop keeps."""
+    rotate: float = Field(10.0, ge=0, le=90)
+    """Largest turn in degrees."""
+    color: float = Field(0.2, ge=0, le=1)
+    """Strength of the brightness, contrast and saturation jitter."""
+
+
+class Stage(StrictModel):
+    """One training stage."""
+
+    output: Literal["face", "context", "fused"]
+    """Whose logits carry the loss and the monitor."""
+    trainable: list[str] = []
+    """Full-match patterns of parameter names; everything else is frozen and in eval mode. Empty only with `epochs: 0`."""
+    init: dict[Literal["face", "context", "fusion"], str] = {}
+    """Part -> `stageN` of this run, or a stage folder of another run."""
+    data: Literal["train", "holdout"] = "train"
+    epochs: int = Field(ge=0)
+    """0 for a fusion without parameters: the stage only puts the branches together."""
+    optimizer: Optimizer = Optimizer()
+    schedule: Schedule = Schedule()
+    groups: list[ParameterGroup] = []
+    head_warmup: HeadWarmup | None = None
+    augmentation: Augmentation | None = Augmentation()
+    """null for none."""
+    cache_features: bool = False
+    """Compute the frozen branches' features once; needs everything but the fusion frozen and no augmentation."""
+    early_stopping: int | None = Field(None, ge=1)
+    """Epochs without improvement of the monitor before the stage ends."""
+    gradient_clip: float | None = Field(None, gt=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.epochs == 0) != (not self.trainable):
+            raise ValueError("`epochs: 0` and an empty `trainable` go together (a fusion without parameters)")
+        if self.cache_features and any(not p.startswith("fusion") for p in self.trainable):
+            raise ValueError("`cache_features` needs every branch frozen: trainable patterns must start with 'fusion'")
+        if self.head_warmup and self.head_warmup.epochs >= self.epochs:
+            raise ValueError("`head_warmup.epochs` must be below `epochs`")
+        return self
+
+
+class Monitor(StrictModel):
+    """The validation score that picks the best epoch."""
+
+    metric: str
+    """`TASK/METRIC` or `loss`."""
+    mode: Literal["max", "min"] = "max"
+
+
+class Config(StrictModel):
+    """A whole experiment."""
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[\w][\w.-]*$")
+    seed: int = Field(17, ge=0)
+    data: Data
+    tasks: dict[str, dict[str, Any]] = Field(min_length=1)
+    """Name -> `{type: TYPE, ...}`; the options are the task type's own `Config` (`caer/tasks/TYPE.py`)."""
+    model: Model
+    monitor: Monitor
+    stages: dict[int, Stage] = Field(min_length=1)
+    precision: Literal["auto", "32", "bf16"] = "auto"
+    """`auto` takes bf16 where the processor multiplies it in hardware; what was resolved is saved with the run."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    runs: Path = Path("runs")
+    """Where run folders lie."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _task_options(cls, tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        for name, options in tasks.items():
+            plugin_config("caer.tasks", options, f"tasks.{name}")
+        return tasks
+
+    @model_validator(mode="after")
+    def _stages_fit_the_model(self) -> Self:
+        have = [b for b, part in (("face", self.model.face), ("context", self.model.context)) if part is not None]
+        if self.model.fusion is not None:
+            have.append("fused")
+        for number, stage in self.stages.items():
+            if stage.output not in have:
+                raise ValueError(f"stages.{number}.output {stage.output!r}: this model has {', '.join(have)}")
+            if stage.cache_features and stage.augmentation is not None:
+                raise ValueError(f"stages.{number}: `cache_features` needs `augmentation: null`")
+            for part, origin in stage.init.items():
+                if origin.startswith("stage") and origin not in {f"stage{n}" for n in self.stages if n < number}:
+                    raise ValueError(f"stages.{number}.init.{part}: {origin!r} is no earlier stage of this config")
+        return self
+
+    @property
+    def run_folder(self) -> Path:
+        """`runs/NAME/seedS`."""
+        return self.runs / self.name / f"seed{self.seed}"
+
+    def stage(self, number: int) -> Stage:
+        """The settings of a stage.
+
+        Raises:
+            UserError: the config declares no such stage; the message lists the declared ones.
+        """
+        if number not in self.stages:
+            raise UserError(f"stage {number} is not declared; {self.name} declares {', '.join(map(str, sorted(self.stages)))}")
+        return self.stages[number]
+
+    @property
+    def uses_holdout(self) -> bool:
+        """Whether any stage trains on the held-out tenth, so that the others must leave it out."""
+        return any(stage.data == "holdout" for stage in self.stages.values())
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
+    """Read and check a config.
+
+    Raises:
+        UserError: with file, key and remedy, for anything that does not fit the schema.
+    """
+    settings = apply_overrides(load_yaml(path), overrides)
+    version = settings.get("schema_version", SCHEMA_VERSION)
+    if version != SCHEMA_VERSION:
+        raise UserError(f"{path}: schema_version {version!r} is unknown; this code reads {SCHEMA_VERSION}")
+    return validate(Config, settings, path)

@@ -1,0 +1,1 @@
+"""How a face branch and a context branch become one prediction. Pure torch; takes ready modules."""

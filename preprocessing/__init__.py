@@ -1,0 +1,1 @@
+"""Raw images -> manifest: find faces, select, crop, write. Imports nothing of `gating` or `caer`, and nothing heavy here."""

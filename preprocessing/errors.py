@@ -1,0 +1,27 @@
+"""`UserError`: what a user can mend, said in one line (given, expected, remedy), and how commands end on it."""
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import NoReturn
+
+
+class UserError(ValueError):
+    """Wrong input from the user. Its text is one line: what was given, what is expected, what to do."""
+
+
+def unknown_name(kind: str, given: object, known: Iterable[str]) -> UserError:
+    """The error for a name that is not among the known ones; it lists them."""
+    return UserError(f"unknown {kind} {given!r}; known: {', '.join(sorted(known)) or 'none'}")
+
+
+def run_command(command: Callable[[], object]) -> NoReturn:
+    """Run a command and leave the process: 0 done (or the int it returns), 2 after a `UserError`, 130 after Ctrl-C."""
+    try:
+        result = command()
+    except UserError as error:
+        print("error: " + " ".join(str(error).split()), file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(result if isinstance(result, int) else 0)

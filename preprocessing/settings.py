@@ -1,0 +1,129 @@
+"""Settings: YAML files with dotted overrides, checked against pydantic models; and the settings of preprocessing itself.
+
+Enters: a YAML path and `key.sub=value` strings. Leaves: validated, frozen models. Every complaint is a `UserError` of one line.
+"""
+
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from preprocessing.errors import UserError
+
+
+class StrictModel(BaseModel):
+    """A frozen settings model in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Settings(StrictModel):
+    """How a photo becomes face records; travels into the manifest and into each run trained on it."""
+
+    detector: dict[str, Any] = Field(default_factory=lambda: {"type": "retinaface"})
+    """`{type: NAME, ...}`; the options are the detector's own `Config`."""
+    select: Literal["largest", "central", "best", "all"] = "largest"
+    """Which of the detected faces become samples."""
+    threshold: float = Field(0.9, ge=0, le=1)
+    """Detections with a lower score are not faces."""
+    min_size: float = Field(16.0, ge=1)
+    """Shorter side of the face box in pixels of the photo; smaller ones get the status `too_small`."""
+    face_scale: float = Field(2.0, ge=1, le=4)
+    """Side of the stored upright crop in units of the box's longer side."""
+    face_max: int = Field(384, ge=32)
+    """Longest side of the stored face crop in pixels."""
+    image_short: int = Field(256, ge=32)
+    """Longest allowed short side of the stored photo in pixels."""
+    jpeg_quality: int = Field(95, ge=50, le=100)
+    max_pixels: int = Field(120_000_000, ge=1)
+    """Photos with more pixels are refused as bombs before they are decoded."""
+
+
+def load_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        UserError: missing, unreadable, not UTF-8, not YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a YAML config") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a UTF-8 YAML file ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}: not valid YAML{place}: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(loaded, dict):
+        raise UserError(f"{path}: expected a mapping of settings, found {type(loaded).__name__}")
+    return loaded
+
+
+def apply_overrides(settings: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of `settings` with `key.sub=value` strings applied; values are read as YAML.
+
+    Keys that look like integers also match integer keys (`stages.3.epochs=2`). Whether a key is allowed is for the schema to say.
+    """
+    settings = copy.deepcopy(settings)
+    for override in overrides:
+        dotted, equals, text = override.partition("=")
+        if not equals or not dotted:
+            raise UserError(f"override {override!r}: expected key.sub=value")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UserError(f"override {override!r}: the value is not valid YAML") from None
+        node: Any = settings
+        *parents, last = [int(k) if k.isdigit() else k for k in dotted.split(".")]
+        for key in parents:
+            if node.get(key) is None:
+                node[key] = {}
+            node = node[key]
+            if not isinstance(node, dict):
+                raise UserError(f"override {override!r}: {key!r} is a value, not a group of settings")
+        node[last] = value
+    return settings
+
+
+def validate(model: type[Model], settings: Any, where: str | Path) -> Model:
+    """Check settings against a pydantic model; the first complaint becomes a one-line `UserError`."""
+    try:
+        return model.model_validate(settings)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        first = problems[0]
+        key = ".".join(str(part) for part in first["loc"]) or "settings"
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        if first["type"] == "extra_forbidden":
+            raise UserError(f"{where}: unknown key {key!r}{_siblings(model, first['loc'])}{more}") from None
+        given = "" if first["type"] == "missing" else f", given {_short(first['input'])}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{where}: {key}: {message}{given}{more}") from None
+
+
+def _short(value: Any, limit: int = 80) -> str:
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _siblings(model: type[BaseModel], location: tuple[Any, ...]) -> str:
+    """`; known: a, b` for the model in which an unknown key was found, where that can be followed from the root."""
+    node: Any = model
+    for part in location[:-1]:
+        field = getattr(node, "model_fields", {}).get(part)
+        if field is None:
+            return ""
+        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
+        if not models:
+            return ""
+        node = models[0]
+    return f"; known: {', '.join(node.model_fields)}"
