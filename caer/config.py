@@ -1,6 +1,7 @@
 """The typed schema of an experiment (`configs/*.yaml`). One file is one experiment; there is no inheritance.
 
-Enters: a YAML path and `--set key.sub=value` overrides. Leaves: a frozen `Config` in which every choice is resolved or an error named.
+Enters: a YAML path and `--set key.sub=value` overrides. Leaves: a frozen `Config`, or
+an error that names the key.
 """
 
 from collections.abc import Sequence

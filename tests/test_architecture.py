@@ -50,7 +50,5 @@ def test_no_file_holds_a_path_of_one_machine():
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
     texts = [ROOT / name for name in tracked if name.endswith((".py", ".sh", ".md", ".yaml", ".toml"))]
     assert texts
-    found = [
-        p.name for p in texts if p.exists() and any(f"/{d}/" in p.read_text() for d in ("home/" + "user", "ro" + "ot"))
-    ]
+    found = [p.name for p in texts if p.exists() and any(f"/{d}/" in p.read_text() for d in ("home/" + "user", "ro" + "ot"))]
     assert not found

@@ -51,7 +51,7 @@ def test_mistakes_are_one_clear_line(override, message):
 def test_a_file_that_is_no_config(tmp_path, content):
     path = tmp_path / "c.yaml"
     path.write_bytes(content)
-    with pytest.raises(UserError, match="c.yaml"):
+    with pytest.raises(UserError, match=r"c\.yaml"):
         load_config(path)
 
 
