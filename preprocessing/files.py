@@ -62,7 +62,7 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115: the lock lives as long as the file is open
+        file = open(folder / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 (open as long as the lock)
     except OSError as error:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
     with file:
