@@ -1,0 +1,1 @@
+"""From numbers to pictures and one self-contained page."""
