@@ -1,0 +1,87 @@
+"""Models of an experiment, built from its config. Each part is initialised from (seed, its own name) alone."""
+
+from typing import Literal
+
+from torch import nn
+
+from caer.config import Config, Context, Face
+from caer.models.attention import SpatialAttention
+from caer.models.backbones import build_backbone, check_backbone
+from caer.models.branch import Branch, branch_width
+from caer.models.pretrained import load_weights
+from caer.seeds import seeded
+from caer.tasks import Task, build_tasks
+from gating.fusion import Fusion, build_fusion
+from gating.model import TwoBranchNet
+from preprocessing.errors import UserError
+
+__all__ = ["build_model", "check_model"]
+
+Output = Literal["face", "context", "fused"]
+
+
+def build_model(config: Config, pretrained: bool | frozenset[str] = True, output: Output | None = None) -> TwoBranchNet:
+    """The network of an experiment.
+
+    Args:
+        config: the experiment.
+        pretrained: load the backbones' weights; or the branches (`face`, `context`) to load them for.
+        output: build only what this output needs (`face`: the face branch alone). None builds everything.
+
+    Raises:
+        UserError: unknown backbone, fusion or option, or weights that cannot be had.
+    """
+    tasks = build_tasks(config)
+    wanted = {"face", "context"} if output in (None, "fused") else {output}
+    settings = {"face": config.model.face, "context": config.model.context}
+    branches: dict[str, Branch] = {}
+    for name, part in settings.items():
+        if part is not None and name in wanted:
+            load = pretrained if isinstance(pretrained, bool) else name in pretrained
+            branches[name] = _branch(config, name, part, tasks, load)
+    fusion = _fusion(config, tasks, branches) if len(branches) == 2 else None
+    return TwoBranchNet(branches.get("face"), branches.get("context"), fusion)
+
+
+def check_model(config: Config) -> None:
+    """Find mistakes in `model` without building it: stage 1 should not train for hours before stage 3 stumbles."""
+    for part in (config.model.face, config.model.context):
+        if part is not None:
+            check_backbone(part.backbone)
+    if config.model.fusion is not None:
+        _build_fusion(config, build_tasks(config), 1, 1)
+
+
+def _branch(config: Config, name: str, part: Face | Context, tasks: dict[str, Task], pretrained: bool) -> Branch:
+    size = config.data.image_size.face if name == "face" else config.data.image_size.context
+    with seeded(config.seed, f"{name}.backbone"):
+        backbone = build_backbone(part.backbone, size)
+    if pretrained:
+        load_weights(backbone, part.weights, part.sha256)
+    attention = None
+    if isinstance(part, Context) and part.attention:
+        if not getattr(backbone, "spatial", True):
+            raise UserError(
+                f"backbone {part.backbone!r} has no spatial feature map for attention; set model.context.attention: false"
+            )
+        with seeded(config.seed, f"{name}.attention"):
+            attention = SpatialAttention(backbone.map_dim)
+    heads = nn.ModuleDict()
+    for task in tasks.values():
+        with seeded(config.seed, f"{name}.heads.{task.name}"):
+            heads[task.name] = task.head(branch_width(backbone, attention is not None))
+    return Branch(backbone, heads, attention, part.dropout)
+
+
+def _fusion(config: Config, tasks: dict[str, Task], branches: dict[str, Branch]) -> Fusion:
+    with seeded(config.seed, "fusion"):
+        return _build_fusion(config, tasks, branches["face"].out_dim, branches["context"].out_dim)
+
+
+def _build_fusion(config: Config, tasks: dict[str, Task], face_dim: int, context_dim: int) -> Fusion:
+    assert config.model.fusion is not None
+    widths = {name: task.out_dim for name, task in tasks.items()}
+    try:
+        return build_fusion(config.model.fusion, widths, face_dim, context_dim)
+    except ValueError as error:
+        raise UserError(f"model.fusion: {error}") from None

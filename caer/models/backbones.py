@@ -1,0 +1,119 @@
+"""Backbones: normalised images in, a feature map and pooled features out; each states its own widths.
+
+Any timm name works (`TimmBackbone`). A backbone that timm lacks is a class in this file, a `Backbone` with a `name`.
+"""
+
+import os
+from typing import Any, ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from preprocessing.errors import UserError
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+import timm
+
+
+class Backbone(nn.Module):
+    """Base of all backbones.
+
+    Attributes:
+        name: config name of a class in this file.
+        out_dim: width of what `pool` returns.
+        map_dim: channels of what `features` returns.
+        mean, std: what its pretrained weights expect, per RGB channel in [0, 1].
+    """
+
+    name: ClassVar[str] = ""
+    out_dim: int
+    map_dim: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Normalised images [B, 3, H, W] -> feature map [B, map_dim, h, w]."""
+        raise NotImplementedError
+
+    def pool(self, features: Tensor) -> Tensor:
+        """What `features` returned -> [B, out_dim]."""
+        raise NotImplementedError
+
+
+class TimmBackbone(Backbone):
+    """Any timm model without its classifier.
+
+    Args:
+        architecture: timm name, with or without a weights tag (`resnest50d.in1k`).
+        image_size: side of its input; only models with a fixed input size (ViT) look at it.
+
+    Raises:
+        UserError: timm knows no such model, or it cannot take the size.
+    """
+
+    def __init__(self, architecture: str, image_size: int) -> None:
+        super().__init__()
+        if not timm.is_model(architecture):
+            raise unknown_backbone(architecture)
+        cfg = timm.get_pretrained_cfg(architecture)
+        fixed: dict[str, Any] = {"img_size": image_size} if cfg is not None and cfg.fixed_input_size else {}
+        try:
+            self.net = cast(Any, timm.create_model(architecture, pretrained=False, num_classes=0, **fixed))
+        except (RuntimeError, AssertionError, ValueError, TypeError) as error:
+            raise UserError(f"backbone {architecture!r} cannot be built for {image_size} px images: {error}") from None
+        self.architecture = architecture
+        self.map_dim = int(self.net.num_features)
+        # vgg, mobilenetv3 and others have layers between the pooled map and the classifier that widen it.
+        self.out_dim = int(getattr(self.net, "head_hidden_size", None) or self.map_dim)
+        settings = self.net.pretrained_cfg
+        self.mean, self.std = tuple(settings["mean"]), tuple(settings["std"])
+
+    def features(self, images: Tensor) -> Tensor:
+        """See `Backbone.features`; token models return [B, tokens, map_dim]."""
+        return self.net.forward_features(images)
+
+    def pool(self, features: Tensor) -> Tensor:
+        """See `Backbone.pool`."""
+        return self.net.forward_head(features, pre_logits=True)
+
+    @property
+    def spatial(self) -> bool:
+        """Whether `features` returns a map [B, C, h, w], as attention needs it."""
+        settings = self.net.pretrained_cfg
+        size = max(settings["input_size"][-1], 64)
+        training = self.training
+        with torch.no_grad():
+            shape = self.eval().features(torch.zeros(1, 3, size, size)).shape
+        self.train(training)
+        return len(shape) == 4 and shape[1] == self.map_dim
+
+
+def own_backbones() -> dict[str, type[Backbone]]:
+    """Backbones of this file by config name."""
+    classes = [thing for thing in globals().values() if isinstance(thing, type) and issubclass(thing, Backbone)]
+    return {thing.name: thing for thing in classes if thing.name}
+
+
+def build_backbone(name: str, image_size: int) -> Backbone:
+    """A backbone with fresh weights.
+
+    Raises:
+        UserError: neither a class of this file nor a timm name.
+    """
+    own = own_backbones()
+    return own[name]() if name in own else TimmBackbone(name, image_size)
+
+
+def check_backbone(name: str) -> None:
+    """Raise `UserError` unless a backbone of that name exists; builds nothing."""
+    if name not in own_backbones() and not timm.is_model(name):
+        raise unknown_backbone(name)
+
+
+def unknown_backbone(name: str) -> UserError:
+    """The error for a name that is no backbone; it lists the nearest names of timm."""
+    import difflib
+
+    near = difflib.get_close_matches(name, [*timm.list_models(), *own_backbones()], n=5, cutoff=0.5)
+    hint = f"; near it: {', '.join(near)}" if near else ""
+    return UserError(f"unknown backbone {name!r}{hint}; any name of timm.list_models() will do")
