@@ -1,0 +1,205 @@
+"""One sample from stored JPEGs to tensors: the only way pictures reach a model, in training, evaluation and prediction alike.
+
+Enters: selected rows (`caer.data.rows`). Leaves: samples, and batches of uint8 RGB pictures with targets.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from caer.config import Config
+from caer.data.sampler import Draw
+from caer.data.transforms import Augment
+from preprocessing.align import warp_face
+from preprocessing.errors import UserError
+from preprocessing.images import decode_jpeg
+from preprocessing.mask import mask_faces
+
+PICTURES = ("face", "context", "image")
+
+
+class SampleError(UserError):
+    """A sample that cannot be read. Worker processes hand errors over as a whole traceback; this one keeps its single line."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.rsplit("SampleError: ", 1)[-1].strip())
+
+
+def resize_square(image: np.ndarray, side: int) -> np.ndarray:
+    """Squeeze a picture [H, W, 3] into [side, side, 3].
+
+    Squeezed, not cropped or padded: what explains an emotion may stand at the border of the scene, and bars would look
+    like the mask.
+    """
+    shrinks = image.shape[0] >= side and image.shape[1] >= side
+    return cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def decode_sample(
+    face_jpeg: bytes | None,
+    image_jpeg: bytes | None,
+    *,
+    face_box: np.ndarray | None,
+    face_landmarks: np.ndarray | None,
+    image_box: np.ndarray | None,
+    image_boxes: np.ndarray,
+    config: Config,
+    inputs: set[str],
+) -> dict[str, np.ndarray]:
+    """Make the pictures that a model asks for.
+
+    Args:
+        face_jpeg: generous upright face crop; None where there is no face (`face` is then all zero).
+        image_jpeg: the whole, unmasked photo.
+        face_box: (4,) in the crop's pixels.
+        face_landmarks: (5, 2) in the crop's pixels, or None.
+        image_box: (4,) the face in the photo's pixels, or None.
+        image_boxes: (N, 4) all faces in the photo's pixels.
+        config: sizes, mask and the cut of the face.
+        inputs: which of `face`, `context`, `image` to make.
+
+    Returns:
+        uint8 RGB arrays [Hf, Hf, 3] (`face`) and [Hc, Hc, 3] (`context` with the faces masked, `image` without).
+    """
+    pictures: dict[str, np.ndarray] = {}
+    if "face" in inputs:
+        pictures["face"] = _face(face_jpeg, face_box, face_landmarks, config)
+    if inputs & {"context", "image"}:
+        assert image_jpeg is not None, "a row without a photo cannot be predicted from its context"
+        photo, side, mask = decode_jpeg(image_jpeg), config.data.image_size.context, config.data.mask
+        if "context" in inputs:
+            subject = np.zeros((0, 4), np.float32) if image_box is None else np.reshape(image_box, (1, 4))
+            boxes = np.concatenate([subject, np.reshape(image_boxes, (-1, 4))]) if mask.faces == "all" else subject
+            pictures["context"] = resize_square(mask_faces(photo, boxes, mask.fill, mask.margin), side)
+        if "image" in inputs:
+            pictures["image"] = resize_square(photo, side)
+    return pictures
+
+
+def _face(jpeg: bytes | None, box: np.ndarray | None, landmarks: np.ndarray | None, config: Config) -> np.ndarray:
+    side, face = config.data.image_size.face, config.model.face
+    assert face is not None, "`face` is asked for by models with a face branch only"
+    if jpeg is None:
+        return np.zeros((side, side, 3), np.uint8)
+    assert box is not None
+    return warp_face(decode_jpeg(jpeg), box, landmarks, side, face.aligned, face.margin)
+
+
+class SampleDataset(Dataset[dict[str, Any]]):
+    """Rows of one or several manifests as samples.
+
+    Args:
+        rows: as `caer.data.rows` selects them.
+        config: the experiment.
+        inputs: which pictures to make; others are not even read.
+        augment: random changes, or None.
+
+    An item is asked for by index, or by a `Draw`, whose epoch and repeat the augmentation needs. It holds `pictures` (uint8 RGB
+    [3, H, W] by name), `targets` and `labelled` by task, `has_face`, `sample_id`, `source`.
+    """
+
+    def __init__(self, rows: pd.DataFrame, config: Config, inputs: set[str], augment: Augment | None = None) -> None:
+        self.config, self.inputs, self.augment = config, set(inputs), augment
+        self.sample_id = rows["sample_id"].tolist()
+        self.source = rows["source"].tolist()
+        self.has_face = rows["has_face"].to_numpy(bool)
+        folder = rows["manifest_folder"]
+        self._face_file = [str(Path(a, b)) if b else "" for a, b in zip(folder, rows["face_file"], strict=True)]
+        self._image_file = [str(Path(a, b)) if b else "" for a, b in zip(folder, rows["image_file"], strict=True)]
+        self._face_box = _fixed(rows["face_box"], 4)
+        self._face_landmarks = _fixed(rows["face_landmarks"], 10)
+        self._image_box = _fixed(rows["image_box"], 4)
+        self._image_boxes = [_array(value).reshape(-1, 4) for value in rows["image_boxes"]]
+        names = [column.removeprefix("target_") for column in rows.columns if column.startswith("target_")]
+        self.targets = {name: rows[f"target_{name}"].to_numpy() for name in names}
+        self.labelled = {name: is_labelled(values) for name, values in self.targets.items()}
+
+    def __len__(self) -> int:
+        return len(self.sample_id)
+
+    def __getitem__(self, item: int | Draw) -> dict[str, Any]:
+        draw = item if isinstance(item, Draw) else Draw(0, int(item))
+        i = draw.row
+        pictures = self._pictures(i)
+        if self.augment is not None:
+            pictures = self.augment(pictures, *draw)
+        return {
+            "pictures": {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in pictures.items()},
+            "targets": {name: values[i] for name, values in self.targets.items()},
+            "labelled": {name: values[i] for name, values in self.labelled.items()},
+            "has_face": self.has_face[i],
+            "sample_id": self.sample_id[i],
+            "source": self.source[i],
+        }
+
+    def _pictures(self, i: int) -> dict[str, np.ndarray]:
+        face = self.has_face[i] and "face" in self.inputs
+        scene = bool(self.inputs & {"context", "image"})
+        face_jpeg = self._read(i, self._face_file[i], "face crop") if face else None
+        image_jpeg = self._read(i, self._image_file[i], "photo") if scene else None
+        landmarks, box = self._face_landmarks[i], self._image_box[i]
+        try:
+            return decode_sample(
+                face_jpeg,
+                image_jpeg,
+                face_box=self._face_box[i],
+                face_landmarks=None if np.isnan(landmarks).any() else landmarks.reshape(5, 2),
+                image_box=None if np.isnan(box).any() else box,
+                image_boxes=self._image_boxes[i],
+                config=self.config,
+                inputs=self.inputs,
+            )
+        except ValueError as error:  # a broken JPEG, or landmarks that cannot be aligned
+            files = " or ".join(name for name in (self._face_file[i], self._image_file[i]) if name)
+            raise SampleError(f"sample {self.sample_id[i]}: {files}: {error}; preprocess its photo again") from None
+
+    def _read(self, i: int, path: str, kind: str) -> bytes:
+        if not path:
+            raise SampleError(f"sample {self.sample_id[i]}: its manifest row names no {kind}; preprocess its photo again")
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise SampleError(f"sample {self.sample_id[i]}: {path}: {error.strerror}; preprocess again to restore it") from None
+
+
+def _array(value: Any) -> np.ndarray:
+    return np.zeros(0, np.float32) if value is None or value is pd.NA else np.asarray(value, np.float32).reshape(-1)
+
+
+def _fixed(column: Sequence[Any] | pd.Series, width: int) -> np.ndarray:
+    """[N, width] float32 of a list column; NaN rows where it is null."""
+    table = np.full((len(column), width), np.nan, np.float32)
+    for i, value in enumerate(column):
+        array = _array(value)
+        if array.size == width:
+            table[i] = array
+    return table
+
+
+def is_labelled(targets: np.ndarray) -> np.ndarray:
+    """[N] bool of encoded targets: -1 (whole numbers) and NaN (real numbers) stand for a missing annotation."""
+    flat = targets if targets.ndim == 1 else targets[:, 0]
+    return ~np.isnan(flat) if flat.dtype.kind == "f" else flat >= 0
+
+
+def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Samples -> batch: pictures [B, 3, H, W] uint8 (channels last in memory, as decoded), targets, labelled, ids, sources."""
+    first = samples[0]
+    batch: dict[str, Any] = {name: _stack([s["pictures"][name] for s in samples]) for name in first["pictures"]}
+    for key in ("targets", "labelled"):
+        batch[key] = {name: torch.from_numpy(np.array([s[key][name] for s in samples])) for name in first[key]}
+    batch["has_face"] = torch.tensor([bool(s["has_face"]) for s in samples])
+    batch["sample_id"] = [s["sample_id"] for s in samples]
+    batch["source"] = [s["source"] for s in samples]
+    return batch
+
+
+def _stack(pictures: list[Tensor]) -> Tensor:
+    return torch.stack([picture.permute(1, 2, 0) for picture in pictures]).permute(0, 3, 1, 2)
