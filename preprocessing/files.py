@@ -53,8 +53,8 @@ def sha256_file(path: str | Path) -> str:
 
 
 @contextmanager
-def sole_writer(folder: str | Path) -> Iterator[None]:
-    """Hold `folder/.lock`; the lock goes with the process, however it ends.
+def sole_writer(folder: str | Path, wait: bool = False) -> Iterator[None]:
+    """Hold `folder/.lock`; the lock goes with the process, however it ends. With `wait`, wait for another holder.
 
     Raises:
         UserError: another process holds it; the message names the holder.
@@ -67,7 +67,7 @@ def sole_writer(folder: str | Path) -> Iterator[None]:
         raise UserError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from None
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             file.seek(0)
             holder = file.read().strip() or "another process"
