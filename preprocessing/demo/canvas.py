@@ -1,0 +1,136 @@
+"""An antialiased drawing surface: everything is drawn at twice the size and reduced at the end.
+
+Enters: shapes in pixels of the photo (float, pixel centres at whole numbers), colours as RGB in 0..255. Leaves: [H, W, 3] uint8 RGB.
+"""
+
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+SUPERSAMPLING = 2
+_SHIFT = 4
+
+Colour = Sequence[float] | np.ndarray
+
+
+class Canvas:
+    """A photo in the making, `width` x `height` pixels."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self.width, self.height = width, height
+        self.pixels = np.zeros((height * SUPERSAMPLING, width * SUPERSAMPLING, 3), np.uint8)
+
+    def polygon(self, points: np.ndarray, colour: Colour, alpha: float = 1.0) -> None:
+        """Fill a closed outline (N, 2)."""
+
+        def draw(target: np.ndarray, offset: np.ndarray) -> None:
+            cv2.fillPoly(target, [_fixed(_large(points) - offset)], _rgb(colour), cv2.LINE_AA, _SHIFT)
+
+        self._blend(points, 1, alpha, draw)
+
+    def line(self, points: np.ndarray, colour: Colour, width: float, alpha: float = 1.0) -> None:
+        """Draw an open line (N, 2) of a width in pixels of the photo."""
+        thickness = max(1, round(width * SUPERSAMPLING))
+
+        def draw(target: np.ndarray, offset: np.ndarray) -> None:
+            fixed = _fixed(_large(points) - offset)
+            cv2.polylines(target, [fixed], False, _rgb(colour), thickness, cv2.LINE_AA, _SHIFT)
+
+        self._blend(points, width, alpha, draw)
+
+    def disc(self, centre: Sequence[float] | np.ndarray, radius: float, colour: Colour, alpha: float = 1.0) -> None:
+        """Fill a circle."""
+        self.polygon(ellipse(centre, radius, radius), colour, alpha)
+
+    def glow(self, centre: Sequence[float], radius: float, colour: Colour, strength: float = 1.0) -> None:
+        """Mix in a colour that fades outwards, gone at `radius`."""
+        (x1, y1, x2, y2), patch = self._patch(centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
+        if patch.size == 0:
+            return
+        x = (np.arange(x1, x2) / SUPERSAMPLING - centre[0]) / radius
+        y = (np.arange(y1, y2) / SUPERSAMPLING - centre[1]) / radius
+        mix = np.clip(1 - np.add.outer(y * y, x * x), 0, 1).astype(np.float32)[..., None] ** 2 * strength
+        patch[:] = (patch + (np.asarray(colour, np.float32) - patch) * mix).astype(np.uint8)
+
+    def shade(self, points: np.ndarray, colours: Callable[[np.ndarray, np.ndarray], np.ndarray], step: int = 4) -> None:
+        """Fill an outline with smooth colours: `colours(x, y)` gives [h, w, 3] RGB on a coarse grid of photo coordinates."""
+        (x1, y1, x2, y2), patch = self._patch(*points.min(axis=0) - 1, *points.max(axis=0) + 1)
+        if patch.size == 0:
+            return
+        mask = np.zeros(patch.shape[:2], np.uint8)
+        cv2.fillPoly(mask, [_fixed(_large(points) - (x1, y1))], 255, cv2.LINE_AA, _SHIFT)
+        width, height = max(2, (x2 - x1) // step), max(2, (y2 - y1) // step)
+        x = (x1 + (np.arange(width) + 0.5) * (x2 - x1) / width) / SUPERSAMPLING
+        y = (y1 + (np.arange(height) + 0.5) * (y2 - y1) / height) / SUPERSAMPLING
+        coarse = np.clip(colours(*np.meshgrid(x, y)), 0, 255).astype(np.float32)
+        smooth = cv2.resize(coarse, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
+        weight = (mask.astype(np.float32) / 255)[..., None]
+        patch[:] = (patch + (smooth - patch) * weight + 0.5).astype(np.uint8)
+
+    def gradient(self, top: Colour, bottom: Colour, y1: float, y2: float) -> None:
+        """Fill full-width rows from `y1` to `y2` with a vertical gradient."""
+        _, patch = self._patch(0, y1, self.width, y2)
+        share = np.linspace(0, 1, max(1, len(patch)), dtype=np.float32)[:, None]
+        rows = np.asarray(top, np.float32) * (1 - share) + np.asarray(bottom, np.float32) * share
+        patch[:] = np.clip(rows, 0, 255).astype(np.uint8)[: len(patch), None]
+
+    def photo(self) -> np.ndarray:
+        """The drawing at its final size."""
+        return cv2.resize(self.pixels, (self.width, self.height), interpolation=cv2.INTER_AREA)
+
+    def _patch(self, x1: float, y1: float, x2: float, y2: float) -> tuple[tuple[int, int, int, int], np.ndarray]:
+        """The part of the large picture under a rectangle of the photo, as (bounds, view)."""
+        height, width = self.pixels.shape[:2]
+        left, top = (int(np.clip(np.floor(v * SUPERSAMPLING), 0, n)) for v, n in ((x1, width), (y1, height)))
+        right, bottom = (int(np.clip(np.ceil(v * SUPERSAMPLING), 0, n)) for v, n in ((x2, width), (y2, height)))
+        return (left, top, right, bottom), self.pixels[top:bottom, left:right]
+
+    def _blend(self, points: np.ndarray, width: float, alpha: float, draw: Callable[..., None]) -> None:
+        if alpha >= 1:
+            draw(self.pixels, np.zeros(2))
+            return
+        (x1, y1, _, _), patch = self._patch(*points.min(axis=0) - width - 1, *points.max(axis=0) + width + 1)
+        if patch.size == 0:
+            return
+        over = patch.copy()
+        draw(over, np.array([x1, y1]))
+        cv2.addWeighted(over, alpha, patch, 1 - alpha, 0, dst=over)
+        patch[:] = over
+
+
+def ellipse(
+    centre: Sequence[float] | np.ndarray, rx: float, ry: float, start: float = 0, end: float = 360, count: int = 0
+) -> np.ndarray:
+    """Points (N, 2) of an ellipse or arc; degrees, clockwise from the right as y points down."""
+    count = count or int(np.clip(4 * np.sqrt(max(rx, ry, 1)), 12, 64))
+    angle = np.radians(np.linspace(start, end, count))
+    return np.asarray(centre) + np.stack([np.cos(angle) * rx, np.sin(angle) * ry], axis=1)
+
+
+def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False, steps: int = 6) -> np.ndarray:
+    """A smooth (Catmull-Rom) line (N, 2) through the points."""
+    p = np.asarray(points, float)
+    p = np.concatenate([p[-1:], p, p[:2]]) if closed else np.concatenate([p[:1], p, p[-1:]])
+    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
+    a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
+    bend = 2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
+    line = 0.5 * bend.transpose(1, 0, 2).reshape(-1, 2)
+    return line if closed else np.concatenate([line, p[-2:-1]])
+
+
+def mixed(a: Colour, b: Colour, share: float) -> np.ndarray:
+    """Colour `a` with a share of `b`."""
+    return np.asarray(a, float) * (1 - share) + np.asarray(b, float) * share
+
+
+def _large(points: np.ndarray) -> np.ndarray:
+    return np.asarray(points) * SUPERSAMPLING + (SUPERSAMPLING - 1) / 2
+
+
+def _fixed(points: np.ndarray) -> np.ndarray:
+    return np.round(points * (1 << _SHIFT)).astype(np.int32)
+
+
+def _rgb(colour: Colour) -> tuple[int, ...]:
+    return tuple(int(c) for c in np.clip(np.round(colour), 0, 255))
