@@ -1,8 +1,8 @@
 """Temperature scaling (Guo et al., https://arxiv.org/abs/1706.04599): fitted on validation predictions, applied to others.
 
-Enters: targets [N] int and probabilities [N, K] (their logarithms are the logits up to a constant). Leaves: a temperature, rescaled
-probabilities, and scores before and after. Where the validation rows themselves are evaluated, each row is rescaled by a temperature
-that was fitted without its group (cross-fitting in 5 folds), so that no row judges itself.
+Enters: targets [N] int and probabilities [N, K] (their logarithms are the logits up to a constant). Leaves: a temperature,
+rescaled probabilities, scores before and after. Where the validation rows themselves are evaluated, each row is rescaled by a
+temperature that was fitted without its group (cross-fitting in 5 folds), so that no row judges itself.
 """
 
 import numpy as np
