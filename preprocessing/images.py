@@ -9,6 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import simplejpeg
 from PIL import Image, ImageCms
@@ -141,3 +142,10 @@ def decode_jpeg(content: bytes) -> np.ndarray:
 def encode_jpeg(pixels: np.ndarray, quality: int) -> bytes:
     """[H, W, 3] uint8 RGB -> JPEG bytes, 4:2:0, without metadata."""
     return simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality, "RGB", "420")
+
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """[H, W, 3] uint8 RGB -> PNG bytes."""
+    done, content = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
+    assert done
+    return content.tobytes()

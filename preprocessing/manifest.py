@@ -42,7 +42,7 @@ class Manifest:
     """A manifest in memory.
 
     Attributes:
-        rows: one row per sample; the columns are listed in DESIGN of the manifest (`schema`).
+        rows: one row per sample; columns as in `schema`.
         meta: the sidecar: schema version, row hash, dataset, settings, root, counts, versions.
         folder: what `face_file` and `image_file` are relative to.
     """
@@ -122,7 +122,9 @@ def read_part(path: Path) -> list[Row]:
     return pq.ParquetFile(path).read().to_pylist()
 
 
-def write_manifest(folder: Path, parts: Iterable[list[Row]], label_types: Mapping[str, str], meta: dict[str, Any]) -> dict[str, Any]:
+def write_manifest(
+    folder: Path, parts: Iterable[list[Row]], label_types: Mapping[str, str], meta: dict[str, Any]
+) -> dict[str, Any]:
     """Write `manifest.parquet`, then `manifest.json`, from pieces that need not fit into memory together.
 
     Returns:
@@ -163,7 +165,9 @@ def read_manifest(path: str | Path) -> Manifest:
     meta = read_json(path.with_suffix(".json"), "the manifest's sidecar")
     version = meta.get("schema_version") if isinstance(meta, dict) else None
     if version != SCHEMA_VERSION:
-        raise UserError(f"{path}: manifest schema_version {version!r} is unknown; this code reads {SCHEMA_VERSION}; preprocess anew")
+        raise UserError(
+            f"{path}: manifest schema_version {version!r} is unknown; this code reads {SCHEMA_VERSION}; preprocess anew"
+        )
     try:
         table = pq.ParquetFile(path).read()
     except (OSError, pa.ArrowInvalid) as error:

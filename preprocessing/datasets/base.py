@@ -1,0 +1,144 @@
+"""What a dataset is, and what datasets share: options, walking a folder, splits, looking a photo up."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from preprocessing.errors import UserError
+from preprocessing.manifest import normalize_path
+from preprocessing.settings import StrictModel
+from preprocessing.split import hash_split, split_off
+from preprocessing.types import RawSample
+
+RUN_FILE = "preprocess.json"
+"""Marks a folder that preprocessing writes to; such a folder is not searched for photos."""
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .tif .tiff .webp .pgm .ppm .pbm .pnm .jp2 .j2k .avif .heic .heif .ico .tga .mpo".split()
+)
+_MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
+
+
+class Dataset(Protocol):
+    """A source of photos."""
+
+    config: "BaseConfig"
+    notes: dict[str, Any]
+    """What the summary should mention; filled by `samples`."""
+
+    @property
+    def root(self) -> Path:
+        """The folder that `RawSample.image` is relative to."""
+        ...
+
+    def samples(self) -> Iterator[RawSample]:
+        """The samples, in an order that depends on the source only."""
+        ...
+
+
+class BaseConfig(StrictModel):
+    """Options of every dataset."""
+
+    type: str
+    root: Path
+    name: str = Field("", pattern=r"^[\w.-]*$")
+    """What the manifest calls the source, and part of each sample's id; default: the dataset's type."""
+
+    @property
+    def source(self) -> str:
+        """The name of the source."""
+        return self.name or self.type
+
+
+class SplitConfig(BaseConfig):
+    """Options of datasets that may come without splits."""
+
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Shares of train, val, test where the source declares no splits."""
+    val_fraction: float = Field(0.1, ge=0, lt=1)
+    """Share of train that becomes val where the source declares train but no val; 0 for none."""
+
+    @model_validator(mode="after")
+    def _fractions_sum_to_one(self) -> Self:
+        if min(self.fractions) < 0 or abs(sum(self.fractions) - 1) > 1e-6:
+            raise ValueError("fractions of train, val, test must lie in [0, 1] and sum to 1")
+        return self
+
+    def complete(self, samples: Sequence[RawSample], notes: dict[str, Any]) -> list[RawSample]:
+        """Give every sample a split; says in `notes` what was added."""
+        declared = {s.split for s in samples} - {""}
+        if not declared:
+            notes["splits"] = "train/val/test by hash, shares " + "/".join(f"{f:g}" for f in self.fractions)
+            return hash_split(samples, self.fractions, self.source)
+        if "train" in declared and "val" not in declared and self.val_fraction:
+            notes["splits"] = f"val is {self.val_fraction:g} of train, by hash"
+            n = sum(s.split == "train" for s in samples)
+            return split_off(samples, "train", "val", round(n * self.val_fraction), f"{self.source} val")
+        return list(samples)
+
+
+def existing_folder(root: Path) -> Path:
+    """The folder, or a `UserError` where there is none."""
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; --root is the folder that holds the dataset's photos")
+    return root
+
+
+def find_photos(root: Path) -> tuple[list[str], Counter[str]]:
+    """Files that are photos by suffix or, with another suffix, by content.
+
+    Hidden files, folders that preprocessing wrote, and what a loop of links leads back to are left out.
+
+    Returns:
+        POSIX paths relative to the root, sorted; and how many files were ignored, by suffix.
+    """
+    photos, ignored, seen = [], Counter[str](), set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen or RUN_FILE in files:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in files:
+            path = Path(folder, name)
+            if not name.startswith(".") and (path.suffix.lower() in SUFFIXES or _looks_like_photo(path)):
+                photos.append(path.relative_to(root).as_posix())
+            else:
+                ignored["hidden" if name.startswith(".") else path.suffix.lower() or "no suffix"] += 1
+    return sorted(photos), ignored
+
+
+def _looks_like_photo(path: Path) -> bool:
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return file.read(8).startswith(_MAGIC)
+    except OSError:
+        return False
+
+
+def locate(root: Path, image: str) -> Path:
+    """The file of a sample: its path as written, else the entry whose normal form it is (names stored decomposed, or not in UTF-8)."""
+    path = root / image
+    if path.exists() or (image.isascii() and "?" not in image):
+        return path
+    current = root
+    for part in Path(image).parts:
+        step = current / part
+        current = step if step.exists() else current / _entries(current).get(part, part)
+    return current
+
+
+@lru_cache(maxsize=32)
+def _entries(folder: Path) -> dict[str, str]:
+    """Normal form -> name on disk of a folder's entries."""
+    try:
+        return {normalize_path(name): name for name in os.listdir(folder)}
+    except OSError:
+        return {}

@@ -1,0 +1,128 @@
+"""Review decisions: `OUT/decisions.jsonl`, append-only, by sample id; applied again at each run.
+
+A line is `{"sample_id": ID, "action": ACTION, ...}`:
+`reject` (the row gets the status `rejected`), `accept` (takes a rejection back), `relabel` with `task` and `label` (null: no label),
+`face` with `box` (the detected face that overlaps it most becomes the sample's; null: as selected). Later lines win.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from preprocessing.errors import UserError
+from preprocessing.settings import StrictModel
+
+FILE = "decisions.jsonl"
+
+
+class Decision(StrictModel):
+    """One line of the file."""
+
+    sample_id: str = Field(pattern=r"^[0-9a-f]{64}$")
+    action: Literal["accept", "reject", "relabel", "face"]
+    task: str = ""
+    label: str | float | None = None
+    box: tuple[float, float, float, float] | None = None
+    reason: str = ""
+    time: str = ""
+
+
+@dataclass
+class Decisions:
+    """What holds after all lines.
+
+    Attributes:
+        rejected: sample id -> reason.
+        labels: sample id -> task -> label, None for no label.
+        boxes: sample id -> (x1, y1, x2, y2) in pixels of the photo.
+    """
+
+    rejected: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, dict[str, str | float | None]] = field(default_factory=dict)
+    boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
+
+    def add(self, decision: Decision) -> None:
+        """Take in one more line."""
+        if decision.action == "reject":
+            self.rejected[decision.sample_id] = decision.reason or "rejected in the review"
+        elif decision.action == "accept":
+            self.rejected.pop(decision.sample_id, None)
+        elif decision.action == "relabel":
+            self.labels.setdefault(decision.sample_id, {})[decision.task] = decision.label
+        elif decision.box is None:
+            self.boxes.pop(decision.sample_id, None)
+        else:
+            self.boxes[decision.sample_id] = decision.box
+
+    def samples(self) -> set[str]:
+        """Ids of the samples that anything was decided about."""
+        return {*self.rejected, *self.labels, *self.boxes}
+
+
+def append_decision(out: Path, decision: Decision) -> None:
+    """Add a line to the file of an output folder, on disk before this returns."""
+    line = json.dumps(decision.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
+    with open(out / FILE, "ab") as file:
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_decisions(out: Path) -> Decisions:
+    """The decisions of an output folder; none where it has no such file.
+
+    Raises:
+        UserError: a line is not a decision. A last line that a kill cut short is no line.
+    """
+    decisions = Decisions()
+    path = out / FILE
+    if not path.is_file():
+        return decisions
+    content = path.read_bytes()
+    complete = content[: content.rfind(b"\n") + 1]
+    for number, line in enumerate(complete.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            decisions.add(Decision.model_validate_json(line))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(map(str, problem["loc"]))
+            raise UserError(f"{path}: line {number}: {key or 'line'}: {problem['msg']}; mend or delete the line") from None
+    return decisions
+
+
+def apply_decisions(rows: Iterable[dict[str, Any]], decisions: Decisions, label_types: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Copies of manifest rows with rejections and labels applied; chosen faces are applied when the photo is processed.
+
+    Raises:
+        UserError: a label for a task that the dataset does not have, or of the wrong kind.
+    """
+    changed = []
+    for row in rows:
+        row = dict(row)
+        identity = row["sample_id"]
+        for task, label in decisions.labels.get(identity, {}).items():
+            row[f"label_{task}"] = _label(task, label, label_types)
+        if identity in decisions.rejected:
+            row["status"], row["reason"] = "rejected", decisions.rejected[identity]
+        changed.append(row)
+    return changed
+
+
+def _label(task: str, label: str | float | None, label_types: Mapping[str, str]) -> str | float | None:
+    if task not in label_types:
+        raise UserError(f"{FILE}: relabel names task {task!r}; the dataset has {', '.join(sorted(label_types)) or 'none'}")
+    if label is None:
+        return None
+    if label_types[task] == "string":
+        return label if isinstance(label, str) else f"{label:g}"
+    try:
+        return float(label)
+    except ValueError:
+        raise UserError(f"{FILE}: relabel gives task {task!r} {label!r}; its labels are numbers") from None

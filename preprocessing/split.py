@@ -1,0 +1,85 @@
+"""Splits that anybody can repeat: units in the order of a hash, shares kept within each class, groups never torn.
+
+Enters: samples' keys, groups and strata. Leaves: the keys that a split takes. Nothing depends on the order of files or on a random seed.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from preprocessing.types import RawSample
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What goes to one split as a whole: a sample, or a group of them."""
+
+    key: str
+    size: int
+    stratum: str
+
+
+def units(samples: Sequence[RawSample]) -> list[Unit]:
+    """The samples' groups (a sample without one stands alone), each with its most frequent label as stratum."""
+    members: dict[str, list[RawSample]] = defaultdict(list)
+    for sample in samples:
+        members[unit_key(sample)].append(sample)
+    return [Unit(key, len(group), _stratum(group)) for key, group in members.items()]
+
+
+def unit_key(sample: RawSample) -> str:
+    """The key of the unit that a sample belongs to."""
+    return f"group {sample.group}" if sample.group else f"image {sample.image}"
+
+
+def _stratum(group: Sequence[RawSample]) -> str:
+    """The first task's label, most frequent first, of equals the alphabetically first."""
+    labels = Counter(str(next(iter(sample.labels.values()), "")) for sample in group)
+    return min(labels, key=lambda label: (-labels[label], label))
+
+
+def take(candidates: Sequence[Unit], wanted: int, salt: str) -> set[str]:
+    """Choose units with about `wanted` samples together: each stratum by its share, in the order of SHA-256 of salt and key.
+
+    A unit larger than what its stratum still lacks is passed over, so the number is exact wherever there are enough single samples.
+    """
+    strata: dict[str, list[Unit]] = defaultdict(list)
+    for unit in candidates:
+        strata[unit.stratum].append(unit)
+    quotas = _shares({s: sum(u.size for u in members) for s, members in strata.items()}, wanted)
+    chosen = set()
+    for stratum, members in strata.items():
+        left = quotas[stratum]
+        for unit in sorted(members, key=lambda u: hashlib.sha256(f"{salt}\n{u.key}".encode()).hexdigest()):
+            if unit.size <= left:
+                chosen.add(unit.key)
+                left -= unit.size
+    return chosen
+
+
+def _shares(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
+    """`wanted` divided in proportion to sizes, by largest remainder."""
+    total = sum(sizes.values())
+    wanted = min(wanted, total)
+    if not total:
+        return dict.fromkeys(sizes, 0)
+    shares = {key: wanted * size // total for key, size in sizes.items()}
+    by_remainder = sorted(sizes, key=lambda key: (-(wanted * sizes[key] % total), key))
+    for key in by_remainder[: wanted - sum(shares.values())]:
+        shares[key] += 1
+    return shares
+
+
+def split_off(samples: Sequence[RawSample], origin: str, target: str, wanted: int, salt: str) -> list[RawSample]:
+    """Move about `wanted` samples of the split `origin` to `target`; the order of the samples stays."""
+    chosen = take(units([s for s in samples if s.split == origin]), wanted, salt)
+    return [replace(s, split=target) if s.split == origin and unit_key(s) in chosen else s for s in samples]
+
+
+def hash_split(samples: Sequence[RawSample], fractions: tuple[float, float, float], salt: str) -> list[RawSample]:
+    """Give samples without a split one of train, val, test by `fractions`."""
+    n = len(samples)
+    samples = [replace(s, split="train") for s in samples]
+    samples = split_off(samples, "train", "test", round(n * fractions[2]), f"{salt} test")
+    return split_off(samples, "train", "val", round(n * fractions[1]), f"{salt} val")
