@@ -64,13 +64,14 @@ def made_manifest(
             key, label = f"{split}/{i:03d}.jpg", i % len(names)
             face = not (no_face_every and i % no_face_every == 0)
             record = process(draw(key, label, face), settings, DrawnFace(landmarks), key)[0]
-            rows.append(manifest_row(folder, record, source, key, split, f"g{split}{i // group_of}", {task: names[label]}))
+            labels, group = {task: names[label]}, f"g{split}{i // group_of}"
+            rows.append(manifest_row(folder, record, source=source, key=key, split=split, group=group, labels=labels))
     meta = {"dataset": {"type": source}, "settings": settings.model_dump(), "counts": {}}
     write_manifest(folder, [rows], {task: "string"}, meta)
     return folder / "manifest.parquet"
 
 
-def manifest_row(folder, record, source, key, split, group, labels):
+def manifest_row(folder, record, *, source, key, split, group, labels):
     """A manifest row of a record, its pictures written below `folder`."""
     sid = sample_id(source, key, record.rank)
     files = {"face": record.face_jpeg, "image": record.image_jpeg}

@@ -158,7 +158,7 @@ def _choose_groups(sizes: pd.Series, wanted: float) -> set[str]:
 
 def row_hash(rows: pd.DataFrame, tasks: Iterable[str]) -> str:
     """SHA-256 over the sorted (sample_id, target...) of rows: the same rows with the same truth have the same hash."""
-    return _hash_rows(rows, ["sample_id", *(f"target_{name}" for name in tasks)])
+    return _hash_rows(rows, ["sample_id", *(f"target_{name}" for name in sorted(tasks))])
 
 
 def protocol_hash(rows: Rows) -> str:
