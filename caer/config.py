@@ -114,6 +114,8 @@ class Optimizer(StrictModel):
     nesterov: bool = False
     rho: float = Field(0.05, ge=0)
     """Radius of SAM's ascent step."""
+    adaptive: bool = False
+    """Measure that step in units of each weight's size (ASAM; rho about ten times larger)."""
 
 
 class Schedule(StrictModel):
