@@ -1,0 +1,312 @@
+"""`fit_stage`: train one stage of an experiment, or resume it, or see that it is done. The only place that builds a Trainer."""
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from caer.config import Config
+from caer.data.loaders import CachedStageData, StageData
+from caer.engine.checkpoint import (
+    fill,
+    finished,
+    read_checkpoint,
+    read_weights,
+    save_checkpoint,
+    save_weights,
+    stage_folder,
+)
+from caer.engine.history import Progress, say, write_csv
+from caer.engine.module import Row, StageModule, check_monitor, monitor_key, stalled
+from caer.engine.optim import best_epoch
+from caer.engine.precision import resolve_device, resolve_precision
+from caer.engine.provenance import check_same_settings, provenance
+from caer.engine.stages import count_parameters, load_part
+from caer.models import build_model, check_model
+from caer.tasks import build_tasks
+from gating.model import TwoBranchNet
+from preprocessing.errors import UserError
+from preprocessing.files import read_json, sha256_file, sole_writer, write_atomic, write_json
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A finished stage.
+
+    Attributes:
+        folder: where its files lie.
+        best_score: the monitor's value in the best epoch.
+        best_epoch: its number, from 1 (0 for a stage without training).
+        epochs: how many were trained.
+        already_done: nothing was left to do.
+    """
+
+    folder: Path
+    best_score: float
+    best_epoch: int
+    epochs: int
+    already_done: bool = False
+
+
+def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
+    """Train a stage to its end, from where an earlier call was stopped, or from the start.
+
+    Args:
+        config: the experiment.
+        stage: the stage's number.
+        resume: go on from the last finished epoch; otherwise start over and replace what is there.
+
+    Raises:
+        UserError: anything in config, data, weights or earlier stages that does not allow it.
+    """
+    _prepare_process()
+    config.stage(stage)
+    check_model(config)
+    folder = config.run_folder / f"stage{stage}"
+    if resume and (done := _already_done(config, stage, folder)):
+        return done
+    fit = _Fit(config, stage, folder, resume)
+    with sole_writer(config.run_folder):
+        return fit.run()
+
+
+def _prepare_process() -> None:
+    # Fresh EfficientNets make denormal numbers in eval mode, ten times slower; threads inherit the setting from this one.
+    torch.set_flush_denormal(True)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    # Raised from inside torch, for loaders with as many workers as the user asked for.
+    warnings.filterwarnings("ignore", message=".*worker processes.*")
+
+
+def _already_done(config: Config, stage: int, folder: Path) -> StageResult | None:
+    """The result of a finished stage, once it is clear that it belongs to these settings."""
+    if not (folder / "config.yaml").is_file():
+        return None
+    check_same_settings(folder, config, stage)
+    if not finished(folder):
+        return None
+    facts = read_json(folder / "provenance.json", "a stage's provenance")
+    for part, origin in facts["init"].items():
+        weights = Path(origin["file"])
+        if weights.is_file() and sha256_file(weights) != origin["sha256"]:
+            raise UserError(f"{folder} started from another {part} than {weights} holds now; delete {folder} to train it again")
+    best = f"{config.monitor.metric} {facts['best_score']:.4f} in epoch {facts['best_epoch']}"
+    say(f"stage {stage} is already done: {best}; {folder}")
+    return StageResult(folder, facts["best_score"], facts["best_epoch"], facts["epochs"], already_done=True)
+
+
+class _Fit:
+    """One call of `fit_stage` that has something to do. Its constructor checks everything and writes nothing."""
+
+    def __init__(self, config: Config, stage: int, folder: Path, resume: bool) -> None:
+        self.config, self.number, self.folder = config, stage, folder
+        self.stage = config.stage(stage)
+        self.tasks = build_tasks(config)
+        check_monitor(config, self.tasks)
+        last = folder / "last.ckpt"
+        self.checkpoint = read_checkpoint(last) if resume and last.is_file() else None
+        self.device = resolve_device(config)
+        self.precision = resolve_precision(config, self.device)
+        if self.checkpoint is not None:
+            self.precision = self.checkpoint["precision"]
+        self.origins = self._origins()
+        self.model = self._model()
+        self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
+        for name, task in self.tasks.items():
+            task.fit(np.asarray(self.data.class_counts[name]))
+        self.module = self._module()
+        self.progress = Progress(stage, self.stage.epochs, config.monitor.metric)
+
+    def _origins(self) -> dict[str, Path]:
+        """The weight file that each part starts from."""
+        origins: dict[str, Path] = {}
+        for part, origin in self.stage.init.items():
+            earlier = self.config.run_folder / origin
+            if origin.startswith("stage") and origin.removeprefix("stage").isdigit():
+                if not finished(earlier):
+                    number = origin.removeprefix("stage")
+                    raise UserError(
+                        f"stage {self.number} starts from {origin}, which is not finished in {self.config.run_folder}; run "
+                        f"train_stage.py with the same config and --stage {number} first"
+                    )
+                origins[part] = earlier / "best.safetensors"
+            else:
+                origins[part] = stage_folder(origin) / "best.safetensors"
+        return origins
+
+    def _model(self) -> TwoBranchNet:
+        if self.checkpoint is not None:
+            model = build_model(self.config, pretrained=False, output=self.stage.output)
+            fill(model, self.checkpoint["model"], self.folder / "last.ckpt")
+            return model
+        fresh = frozenset({"face", "context"} - set(self.origins))
+        model = build_model(self.config, pretrained=fresh, output=self.stage.output)
+        for part, path in self.origins.items():
+            load_part(model, part, read_weights(path)[0], str(path))
+        return model
+
+    def _module(self) -> StageModule:
+        checkpoint = self.checkpoint or {"history": [], "global_step": 0, "optimizer": None}
+        return StageModule(
+            self.model,
+            self.tasks,
+            self.config,
+            self.number,
+            history=checkpoint["history"],
+            global_step=checkpoint["global_step"],
+            optimizer_state=checkpoint["optimizer"],
+            on_epoch=self._keep,
+        )
+
+    def run(self) -> StageResult:
+        """Train, keep, finish."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.checkpoint is None:
+            for name in ("last.ckpt", "best.ckpt", "best.safetensors", "provenance.json", "metrics.csv"):
+                (self.folder / name).unlink(missing_ok=True)
+        write_atomic(self.folder / "config.yaml", yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False))
+        self._write_provenance(finished=False)
+        self._announce()
+        self.logger = TensorBoardLogger(str(self.folder), name="tensorboard", version="")
+        self._train()
+        self.logger.finalize("success")
+        return self._finish()
+
+    def _announce(self) -> None:
+        trainable, total = count_parameters(self.model)
+        optimizer = self.stage.optimizer
+        say(
+            f"stage {self.number} ({self.stage.output}): {trainable:,} of {total:,} parameters train; "
+            f"{len(self.data.train_rows)} train and {len(self.data.val_rows)} val rows; {self.device.type}, {self.precision}; "
+            f"{'sam over ' + optimizer.base if optimizer.type == 'sam' else optimizer.type}, lr {optimizer.lr:g}"
+        )
+        if self.module.start_epoch:
+            say(f"stage {self.number}: going on after epoch {self.module.start_epoch}")
+
+    def _train(self) -> None:
+        done = self.module.start_epoch
+        scores, patience = self.module.scores, self.stage.early_stopping
+        stopped = patience is not None and bool(scores) and stalled(scores, self.config.monitor.mode) >= patience
+        if self.stage.epochs == 0:
+            if not self.module.history:
+                self._trainer(1).validate(self.module, _Epochs(self.data.val_loader), verbose=False)
+                self.module.finish_epoch({"epoch": 0, "global_step": 0, **self.module.val_row})
+        elif done < self.stage.epochs and not stopped:
+            if self.stage.cache_features:
+                assert isinstance(self.data, StageData)
+                say(f"stage {self.number}: computing the frozen branches' features once")
+                self.data = self.data.cached(self.model.to(self.device), self.device, self.precision)
+            trainer = self._trainer(self.stage.epochs - done)
+            with _interruptible():
+                trainer.fit(self.module, _Epochs(self._train_batches, self.data), _Epochs(self.data.val_loader))
+
+    def _train_batches(self) -> Iterator[Any]:
+        epoch = self.module.epoch
+        return self.progress.batches(self.data.train_loader(epoch), epoch)
+
+    def _trainer(self, epochs: int) -> lightning.Trainer:
+        ranks = int(os.environ.get("WORLD_SIZE", "1"))
+        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        # On features the network is a few small matrices: nothing to gain from bf16.
+        precision = "32" if self.stage.cache_features else self.precision
+        return lightning.Trainer(
+            accelerator="gpu" if self.device.type == "cuda" else "cpu",
+            devices=local,
+            num_nodes=max(ranks // local, 1),
+            strategy="ddp" if ranks > 1 else "auto",
+            precision="bf16-mixed" if precision == "bf16" else "32-true",
+            max_epochs=epochs,
+            gradient_clip_val=self.stage.gradient_clip,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            default_root_dir=str(self.folder),
+        )
+
+    def _keep(self, module: StageModule, row: Row) -> None:
+        """After an epoch: checkpoints (best before last, so that a kill in between only repeats the epoch), logs, a line."""
+        best = best_epoch(module.scores, self.config.monitor.mode) == len(module.history) - 1
+        content = {
+            "stage": self.number,
+            "epoch": int(row["epoch"]),
+            "precision": self.precision,
+            "model": {name: value.detach().cpu() for name, value in self.model.state_dict().items()},
+            "history": module.history,
+            "global_step": module.updates if self.stage.epochs else 0,
+        }
+        if best:
+            save_checkpoint(self.folder / "best.ckpt", {**content, "optimizer": None})
+        optimizer = module.optimizer.state_dict() if self.stage.epochs else None
+        save_checkpoint(self.folder / "last.ckpt", {**content, "optimizer": optimizer})
+        write_csv(self.folder / "metrics.csv", module.history)
+        self.logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+        if self.stage.epochs:
+            self.progress.line(row, best)
+
+    def _finish(self) -> StageResult:
+        history, monitor = self.module.history, monitor_key(self.config)
+        best = history[best_epoch(self.module.scores, self.config.monitor.mode)]
+        epochs = len(history) if self.stage.epochs else 0
+        write_csv(self.folder / "metrics.csv", history)
+        state = read_checkpoint(self.folder / "best.ckpt")["model"]
+        facts = {"stage": str(self.number), "epoch": str(int(best["epoch"])), self.config.monitor.metric: repr(best[monitor])}
+        save_weights(self.folder / "best.safetensors", state, {"schema_version": "1", "name": self.config.name, **facts})
+        self._write_provenance(
+            finished=True,
+            best_score=best[monitor],
+            best_epoch=int(best["epoch"]),
+            epochs=epochs,
+            seconds=round(sum(row.get("seconds", 0.0) for row in history), 1),
+            weights_sha256=sha256_file(self.folder / "best.safetensors"),
+        )
+        score = f"best {self.config.monitor.metric} {best[monitor]:.4f} in epoch {int(best['epoch'])} of {epochs}"
+        say(f"stage {self.number} done: {score}; {self.folder}")
+        return StageResult(self.folder, best[monitor], int(best["epoch"]), epochs)
+
+    def _write_provenance(self, **facts: Any) -> None:
+        trainable, total = count_parameters(self.model)
+        parameters = {"trainable": trainable, "total": total}
+        origins = {part: {"file": str(path), "sha256": sha256_file(path)} for part, path in self.origins.items()}
+        known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, "init": origins}
+        known["monitor"] = self.config.monitor.model_dump()
+        write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))
+
+
+class _Epochs:
+    """Batches of whatever epoch is asked for. Lightning sees an iterable, not a DataLoader, and leaves samplers alone."""
+
+    def __init__(self, start: Any, data: Any = None) -> None:
+        self._start, self._data = start, data
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._start())
+
+    def __len__(self) -> int:
+        return len(self._data.train_loader(0)) if self._data is not None else len(self._start())
+
+
+class _interruptible:
+    """Lightning turns Ctrl-C into `sys.exit(1)` and ignores the next ones; make it a KeyboardInterrupt again."""
+
+    def __enter__(self) -> None:
+        self._handler = signal.getsignal(signal.SIGINT)
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if kind is SystemExit and isinstance(error.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, self._handler)
+            raise KeyboardInterrupt from None
