@@ -12,7 +12,7 @@ $PY -m preprocessing weights
 step "drawing the demo scenes"
 $PY -m preprocessing demo --out data/demo_photos
 step "finding faces"
-bash scripts/preprocess.sh --dataset dataframe --root data/demo_photos --out data/demo
+bash scripts/preprocess.sh --dataset dataframe --root data/demo_photos --set dataset.table=labels.csv --out data/demo
 step "training stages 1 (face), 2 (context), 3 (gate)"
 $PY train_stage.py --config configs/demo.yaml --stage all
 step "evaluating on test"
