@@ -57,7 +57,7 @@ def draw_place(random: np.random.Generator) -> Place:
     return Place(
         horizon=float(random.uniform(0.6, 0.74)),
         hills=random.uniform(0, 26, size=6),
-        tint=1 + random.normal(size=3) * 0.03,
+        tint=1 + random.normal(size=3) * 0.018,
         grain=float(random.uniform(1.0, 4.0)),
         wall=mixed(WALLS[random.integers(len(WALLS))], WALLS[random.integers(len(WALLS))], random.uniform(0, 0.5)),
         pattern=str(random.choice(["brick", "planks", "plaster", "panels"])),
@@ -95,7 +95,7 @@ def _mist(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
 def _confetti(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
     for x, y, turn in random.uniform((0, 0, 0), (canvas.width, canvas.height, 3), size=(int(random.integers(40, 80)), 3)):
         step = np.array([np.cos(turn), np.sin(turn)]) * 2.6
-        canvas.line(np.array([(x, y) - step, (x, y) + step]), BRIGHT[random.integers(len(BRIGHT))], 2)
+        canvas.line(np.array([[x, y]]) + np.stack([-step, step]), BRIGHT[random.integers(len(BRIGHT))], 2)
 
 
 def _embers(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
@@ -156,8 +156,8 @@ def draw_stage(canvas: Canvas, left: float, right: float, top: float, random: np
     for k in range(scallops):
         middle, half = (k + 0.5) * width / scallops, 0.54 * width / scallops
         swag = np.concatenate(
-            [[[middle + half, -3], [middle - half, -3]], ellipse((middle, 0.35 * top), half, 0.62 * top, 180, 0)]
+            [[[middle + half, -3], [middle - half, -3]], ellipse((middle, 0.35 * top), half, 0.62 * top, (180, 0))]
         )
         canvas.shade(swag, colours, step=2)
-        canvas.line(ellipse((middle, 0.35 * top), half, 0.6 * top, 180, 0), GOLD, 1.5)
+        canvas.line(ellipse((middle, 0.35 * top), half, 0.6 * top, (180, 0)), GOLD, 1.5)
     return [[0, 0, left, height], [right, 0, width, height], [0, 0, width, top]]

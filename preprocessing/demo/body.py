@@ -15,14 +15,23 @@ def draw_behind(canvas: Canvas, pose: Pose, person: Person, tilt: np.ndarray) ->
     """Long hair, neck and shoulders. `tilt` (4,) in -1..1 varies the shoulders."""
     if person.style in ("long", "bob"):
         reach = 1.55 if person.style == "long" else 0.85
-        back = curve([[0, -1.34], [0.6, -1.2], [0.98, -0.6], [1.02, 0.2], [0.98, reach], [0.5, reach + 0.08], [-0.5, reach + 0.08],
-                      [-0.98, reach], [-1.02, 0.2], [-0.98, -0.6], [-0.6, -1.2]], closed=True)  # fmt: skip
+        flank = np.array([[0.6, -1.2], [0.98, -0.6], [1.02, 0.2], [0.98, reach], [0.5, reach + 0.08]])
+        back = curve(np.concatenate([[[0, -1.34]], flank, flank[::-1] * (-1, 1)]), closed=True)
         canvas.polygon(pose.place(back), mixed(person.hair, DARK, 0.25))
     if person.style == "bun":
         canvas.polygon(pose.place(ellipse((0, -1.5), 0.34, 0.3)), mixed(person.hair, DARK, 0.15))
+    w = person.width / 0.76
+    if person.style == "cap":
+        for side in (-1, 1):
+            temple = curve(
+                np.array([[0.6, -0.8], [0.82, -0.7], [0.83, -0.35], [0.78, -0.08], [0.7, -0.3]]) * (side * w, 1), closed=True
+            )
+            canvas.polygon(pose.place(temple), mixed(person.hair, DARK, 0.15))
+    else:
+        canvas.polygon(pose.place(_fringe_lines(person, 1)[0]), mixed(person.hair, DARK, 0.25))
     if person.style == "curly":
-        for angle in np.linspace(150, 390, 15):
-            spot = ellipse((0, -0.45), 0.85, 0.75, angle, angle, count=1)[0]
+        for angle in np.linspace(150, 390, 15).tolist():
+            spot = ellipse((0, -0.45), 0.85, 0.75, (angle, angle), count=1)[0]
             canvas.disc(pose.place(spot[None])[0], 0.3 * pose.size, mixed(person.hair, DARK, 0.18))
     upright = Pose(pose.centre, pose.size)
     shadow = mixed(person.skin, (70, 30, 24), 0.35)
@@ -40,12 +49,10 @@ def draw_shoulders(canvas: Canvas, pose: Pose, clothes: Colour, tilt: np.ndarray
     floor = (canvas.height - pose.centre[1]) / pose.size + 0.5
     left, right, width, drop = tilt * (0.08, 0.08, 0.12, 0.06)
     half = 1.55 + width
-    shape = np.concatenate([
-        [[-half - 0.08, floor]],
-        curve([[-half, 2.4 + left], [-half + 0.12, 1.86 + left], [-1.0, 1.52 + drop], [-0.58, 1.3], [0.58, 1.3], [1.0, 1.52 + drop],
-               [half - 0.12, 1.86 + right], [half, 2.4 + right]]),
-        [[half + 0.08, floor]],
-    ])  # fmt: skip
+    arm = np.array([[half, 2.4], [half - 0.12, 1.86], [1.0, 1.52 + drop], [0.58, 1.3]])
+    slope = np.array([[0, 1], [0, 1], [0, 0], [0, 0]])
+    line = curve(np.concatenate([arm * (-1, 1) + slope * left, (arm + slope * right)[::-1]]))
+    shape = np.concatenate([[[-half - 0.08, floor]], line, [[half + 0.08, floor]]])
 
     def colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         u, v = pose.unplace(x, y)
@@ -82,7 +89,7 @@ def _fringe_lines(person: Person, sway: float) -> tuple[np.ndarray, np.ndarray]:
     """The hair's outer line and its line on the forehead, both from left to right."""
     w = person.width / 0.76
     high = 1.42 if person.style == "curly" else 1.33
-    side = -0.3 if person.style in ("long", "bob") else -0.42
+    side = -0.26
     outer = curve(
         np.array(
             [
@@ -92,8 +99,9 @@ def _fringe_lines(person: Person, sway: float) -> tuple[np.ndarray, np.ndarray]:
                 [-0.3, -high],
                 [0.1, -high - 0.02],
                 [0.5, -1.24],
-                [0.8, -0.88],
-                [0.84, side],
+                [0.8, -0.9],
+                [0.86, -0.6],
+                [0.79, side],
             ]
         )
         * (w, 1)

@@ -1,6 +1,7 @@
 """An antialiased drawing surface: everything is drawn at twice the size and reduced at the end.
 
-Enters: shapes in pixels of the photo (float, pixel centres at whole numbers), colours as RGB in 0..255. Leaves: [H, W, 3] uint8 RGB.
+Enters: shapes in pixels of the photo (float, pixel centres at whole numbers), colours as RGB in 0..255.
+Leaves: [H, W, 3] uint8 RGB.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,17 +46,23 @@ class Canvas:
 
     def glow(self, centre: Sequence[float], radius: float, colour: Colour, strength: float = 1.0) -> None:
         """Mix in a colour that fades outwards, gone at `radius`."""
-        (x1, y1, x2, y2), patch = self._patch(centre[0] - radius, centre[1] - radius, centre[0] + radius, centre[1] + radius)
+        corner = np.array([[-radius, -radius], [radius, radius]]) + centre
+        (x1, y1, x2, y2), patch = self._patch(corner, 0)
         if patch.size == 0:
             return
-        x = (np.arange(x1, x2) / SUPERSAMPLING - centre[0]) / radius
-        y = (np.arange(y1, y2) / SUPERSAMPLING - centre[1]) / radius
-        mix = np.clip(1 - np.add.outer(y * y, x * x), 0, 1).astype(np.float32)[..., None] ** 2 * strength
-        patch[:] = (patch + (np.asarray(colour, np.float32) - patch) * mix).astype(np.uint8)
+        x = (np.arange(x1, x2, dtype=np.float32) / SUPERSAMPLING - centre[0]) / radius
+        y = (np.arange(y1, y2, dtype=np.float32) / SUPERSAMPLING - centre[1]) / radius
+        weight = np.clip(1 - np.add.outer(y * y, x * x), 0, 1) ** 2 * np.float32(strength)
+        over = np.empty_like(patch)
+        over[:] = _rgb(colour)
+        patch[:] = cv2.blendLinear(over, patch, weight, 1 - weight)
 
     def shade(self, points: np.ndarray, colours: Callable[[np.ndarray, np.ndarray], np.ndarray], step: int = 4) -> None:
-        """Fill an outline with smooth colours: `colours(x, y)` gives [h, w, 3] RGB on a coarse grid of photo coordinates."""
-        (x1, y1, x2, y2), patch = self._patch(*points.min(axis=0) - 1, *points.max(axis=0) + 1)
+        """Fill an outline with smooth colours: `colours(x, y)` gives [h, w, 3] RGB on a coarse grid of photo coordinates.
+
+        `step` is the grid's spacing in pixels of the large drawing.
+        """
+        (x1, y1, x2, y2), patch = self._patch(points, 1)
         if patch.size == 0:
             return
         mask = np.zeros(patch.shape[:2], np.uint8)
@@ -63,48 +70,52 @@ class Canvas:
         width, height = max(2, (x2 - x1) // step), max(2, (y2 - y1) // step)
         x = (x1 + (np.arange(width) + 0.5) * (x2 - x1) / width) / SUPERSAMPLING
         y = (y1 + (np.arange(height) + 0.5) * (y2 - y1) / height) / SUPERSAMPLING
-        coarse = np.clip(colours(*np.meshgrid(x, y)), 0, 255).astype(np.float32)
+        coarse = np.clip(colours(*np.meshgrid(x, y)) + 0.5, 0, 255).astype(np.uint8)
         smooth = cv2.resize(coarse, (x2 - x1, y2 - y1), interpolation=cv2.INTER_LINEAR)
-        weight = (mask.astype(np.float32) / 255)[..., None]
-        patch[:] = (patch + (smooth - patch) * weight + 0.5).astype(np.uint8)
+        weight = mask * np.float32(1 / 255)
+        patch[:] = cv2.blendLinear(smooth, patch, weight, 1 - weight)
 
     def gradient(self, top: Colour, bottom: Colour, y1: float, y2: float) -> None:
         """Fill full-width rows from `y1` to `y2` with a vertical gradient."""
-        _, patch = self._patch(0, y1, self.width, y2)
-        share = np.linspace(0, 1, max(1, len(patch)), dtype=np.float32)[:, None]
-        rows = np.asarray(top, np.float32) * (1 - share) + np.asarray(bottom, np.float32) * share
-        patch[:] = np.clip(rows, 0, 255).astype(np.uint8)[: len(patch), None]
+        (_, _, width, _), patch = self._patch(np.array([[0, y1], [self.width, y2]]), 0)
+        share = np.linspace(0, 1, len(patch))[:, None, None]
+        rows = np.asarray(top) * (1 - share) + np.asarray(bottom) * share
+        column = np.clip(rows, 0, 255).astype(np.uint8)
+        patch[:] = cv2.resize(column, (width, len(patch)), interpolation=cv2.INTER_NEAREST)
 
     def photo(self) -> np.ndarray:
         """The drawing at its final size."""
         return cv2.resize(self.pixels, (self.width, self.height), interpolation=cv2.INTER_AREA)
 
-    def _patch(self, x1: float, y1: float, x2: float, y2: float) -> tuple[tuple[int, int, int, int], np.ndarray]:
-        """The part of the large picture under a rectangle of the photo, as (bounds, view)."""
+    def _patch(self, points: np.ndarray, beyond: float) -> tuple[tuple[int, int, int, int], np.ndarray]:
+        """The part of the large drawing round some points of the photo, as (bounds, view)."""
         height, width = self.pixels.shape[:2]
-        left, top = (int(np.clip(np.floor(v * SUPERSAMPLING), 0, n)) for v, n in ((x1, width), (y1, height)))
-        right, bottom = (int(np.clip(np.ceil(v * SUPERSAMPLING), 0, n)) for v, n in ((x2, width), (y2, height)))
+        low, high = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        left, top = (min(n, max(0, int((v - beyond) * SUPERSAMPLING))) for v, n in zip(low, (width, height), strict=True))
+        right, bottom = (
+            min(n, max(0, int((v + beyond) * SUPERSAMPLING) + 1)) for v, n in zip(high, (width, height), strict=True)
+        )
         return (left, top, right, bottom), self.pixels[top:bottom, left:right]
 
-    def _blend(self, points: np.ndarray, width: float, alpha: float, draw: Callable[..., None]) -> None:
+    def _blend(self, points: np.ndarray, width: float, alpha: float, draw: Callable[[np.ndarray, np.ndarray], None]) -> None:
+        """Call `draw(target, offset)` on the drawing, or on a copy of the part under `points` that is then mixed in."""
         if alpha >= 1:
             draw(self.pixels, np.zeros(2))
             return
-        (x1, y1, _, _), patch = self._patch(*points.min(axis=0) - width - 1, *points.max(axis=0) + width + 1)
+        (x1, y1, _, _), patch = self._patch(points, width + 1)
         if patch.size == 0:
             return
         over = patch.copy()
         draw(over, np.array([x1, y1]))
-        cv2.addWeighted(over, alpha, patch, 1 - alpha, 0, dst=over)
-        patch[:] = over
+        patch[:] = cv2.addWeighted(over, alpha, patch, 1 - alpha, 0)
 
 
 def ellipse(
-    centre: Sequence[float] | np.ndarray, rx: float, ry: float, start: float = 0, end: float = 360, count: int = 0
+    centre: Sequence[float] | np.ndarray, rx: float, ry: float, arc: tuple[float, float] = (0, 360), count: int = 0
 ) -> np.ndarray:
-    """Points (N, 2) of an ellipse or arc; degrees, clockwise from the right as y points down."""
-    count = count or int(np.clip(4 * np.sqrt(max(rx, ry, 1)), 12, 64))
-    angle = np.radians(np.linspace(start, end, count))
+    """Points (N, 2) of an ellipse or of an arc in degrees, clockwise from the right as y points down."""
+    count = count or min(64, max(12, int(4 * max(rx, ry, 1) ** 0.5)))
+    angle = np.radians(np.linspace(*arc, count))
     return np.asarray(centre) + np.stack([np.cos(angle) * rx, np.sin(angle) * ry], axis=1)
 
 
@@ -133,4 +144,4 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 
 def _rgb(colour: Colour) -> tuple[int, ...]:
-    return tuple(int(c) for c in np.clip(np.round(colour), 0, 255))
+    return tuple(min(255, max(0, round(c))) for c in np.asarray(colour).tolist())

@@ -55,34 +55,78 @@ _FULL = {
         Expression(corners=0.13, mouth_width=1.28, open=0.1, teeth=1.0, brow_raise=0.05, eye_open=0.75, cheeks=1.0, flush=0.6),
     ),
     "sad": (
-        Expression(corners=-0.14, mouth_width=0.88, brow_raise=0.02, brow_inner=0.16, brow_arch=-0.01, eye_open=0.7, lid_droop=0.06),
-        Expression(corners=-0.15, mouth_width=0.95, wave=0.01, brow_inner=0.17, brow_arch=0.0, eye_open=0.55, lid_droop=0.07),
+        Expression(
+            corners=-0.11, mouth_width=0.98, brow_raise=0.02, brow_inner=0.16, brow_arch=-0.01, eye_open=0.7, lid_droop=0.06
+        ),
+        Expression(corners=-0.12, mouth_width=1.05, brow_inner=0.17, brow_arch=0.0, eye_open=0.55, lid_droop=0.07),
     ),
     "angry": (
-        Expression(corners=-0.06, mouth_width=0.9, brow_raise=-0.11, brow_inner=-0.15, brow_arch=0.0, frown=1, eye_open=0.75, flush=0.6),
         Expression(
-            corners=-0.07, mouth_width=1.1, open=0.09, teeth=1, brow_raise=-0.1, brow_inner=-0.16, frown=1, eye_open=0.85, flush=0.8
+            corners=-0.06, mouth_width=0.9, brow_raise=-0.11, brow_inner=-0.15, brow_arch=0.0, frown=1, eye_open=0.75, flush=0.6
+        ),
+        Expression(
+            corners=-0.07,
+            mouth_width=1.1,
+            open=0.09,
+            teeth=1,
+            brow_raise=-0.1,
+            brow_inner=-0.16,
+            frown=1,
+            eye_open=0.85,
+            flush=0.8,
         ),
     ),
     "anxiety": (
         Expression(
-            corners=-0.02, mouth_width=1.15, open=0.055, teeth=1, wave=0.03, brow_raise=0.09, brow_inner=0.11, brow_arch=0.0,
-            frown=0.5, eye_open=1.3, pupils=0.75, gaze=0.4, flush=-0.8,
+            corners=-0.02,
+            mouth_width=1.15,
+            open=0.055,
+            teeth=1,
+            wave=0.03,
+            brow_raise=0.09,
+            brow_inner=0.11,
+            brow_arch=0.0,
+            frown=0.5,
+            eye_open=1.3,
+            pupils=0.75,
+            gaze=0.4,
+            flush=-0.8,
         ),
         Expression(
-            corners=-0.03, mouth_width=1.0, wave=0.045, brow_raise=0.08, brow_inner=0.13, brow_arch=0.0, frown=0.5, eye_open=1.25,
-            pupils=0.75, gaze=0.45, flush=-0.8,
+            corners=-0.03,
+            mouth_width=1.0,
+            wave=0.045,
+            brow_raise=0.08,
+            brow_inner=0.13,
+            brow_arch=0.0,
+            frown=0.5,
+            eye_open=1.25,
+            pupils=0.75,
+            gaze=0.45,
+            flush=-0.8,
         ),
     ),
     "surprise": (
         Expression(mouth_width=0.58, open=0.19, brow_raise=0.17, brow_arch=0.12, eye_open=1.5, pupils=0.9),
         Expression(mouth_width=0.75, open=0.15, corners=0.02, brow_raise=0.18, brow_arch=0.11, eye_open=1.45, pupils=0.95),
     ),
-}  # fmt: skip
+}
 _JITTER = Expression(
-    corners=0.018, mouth_width=0.06, open=0.008, wave=0.004, brow_raise=0.02, brow_inner=0.025, brow_arch=0.015, frown=0.1,
-    eye_open=0.08, lid_droop=0.015, pupils=0.06, gaze=0.12, cheeks=0.15, flush=0.25,
-)  # fmt: skip
+    corners=0.018,
+    mouth_width=0.06,
+    open=0.008,
+    wave=0.004,
+    brow_raise=0.02,
+    brow_inner=0.025,
+    brow_arch=0.015,
+    frown=0.1,
+    eye_open=0.08,
+    lid_droop=0.015,
+    pupils=0.06,
+    gaze=0.12,
+    cheeks=0.15,
+    flush=0.25,
+)
 
 
 def draw_expression(emotion: str, random: np.random.Generator) -> Expression:

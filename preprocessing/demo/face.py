@@ -18,7 +18,15 @@ NOSE_TIP = 0.3
 
 @dataclass(frozen=True)
 class Pose:
-    """Where the face is: middle (x, y) and half-height in pixels of the photo, roll in radians, yaw in -0.2..0.2, light from left to right."""
+    """Where the face is.
+
+    Attributes:
+        centre: its middle (x, y) in pixels of the photo.
+        size: its half-height in pixels.
+        roll: its turn in the picture, in radians.
+        yaw: how far it looks to the side, -0.2 to 0.2.
+        light: where the light comes from, -1 (left) to 1 (right).
+    """
 
     centre: tuple[float, float]
     size: float
@@ -96,7 +104,7 @@ class FaceDrawing:
         person, expression = self.person, self.expression
         u, v = self.pose.unplace(x, y)
         u = u - self.pose.yaw * 0.9
-        light = 1.06 - 0.3 * (u / 0.8) ** 4 - 0.12 * np.clip(v, 0, 1) ** 3 + 0.14 * u * self.pose.light
+        light = 1.0 - 0.26 * (u / 0.8) ** 4 - 0.12 * np.clip(v, 0, 1) ** 3 + 0.14 * u * self.pose.light
         light -= 0.16 * (
             _blob(u + person.eye_gap, v - person.eye_y + 0.07, 0.2, 0.14)
             + _blob(u - person.eye_gap, v - person.eye_y + 0.07, 0.2, 0.14)
@@ -135,7 +143,7 @@ class FaceDrawing:
             self._line(curve(line), self.ink, 0.02, alpha=min(0.75, fold) * (0.35 + 0.65 * min(1, depth + expression.cheeks)))
             x, y = person.eye_gap * side, person.eye_y
             if person.bags > 0.1:
-                self._line(ellipse((x, y + 0.07), 0.16, 0.09, 20, 160), self.ink, 0.018, alpha=0.6 * person.bags)
+                self._line(ellipse((x, y + 0.07), 0.16, 0.09, (20, 160)), self.ink, 0.018, alpha=0.6 * person.bags)
             if depth > 0.3:
                 for tilt in (-0.05, 0.0, 0.05):
                     self._line(
@@ -182,7 +190,7 @@ class FaceDrawing:
             disc = ellipse(centre, radius * share, radius * share, count=28)
             disc[:, 1] = np.clip(disc[:, 1], *_opening(almond, disc[:, 0]))
             self._fill(disc, colour)
-        glint = self.pose.place((centre + (-0.028, -0.03))[None], 0.9)[0]
+        glint = self.pose.place(np.add([centre], (-0.028, -0.03)), 0.9)[0]
         self.canvas.disc(glint, 0.026 * self.pose.size, WHITE)
 
     def brow(self, side: int) -> None:
@@ -205,8 +213,8 @@ class FaceDrawing:
         bridge = np.array([[-0.05, self.person.eye_y + 0.1], [-0.075 * size, 0.1], [-0.12 * size, NOSE_TIP - 0.05]])
         side = -1 if self.pose.light < 0 else 1
         self._line(curve(bridge * (-side, 1)), shadow, 0.02, alpha=0.35, depth=1.1)
-        wings = curve([[-0.14 * size, NOSE_TIP - 0.06], [-0.165 * size, NOSE_TIP + 0.04], [-0.08 * size, NOSE_TIP + 0.085], [0, NOSE_TIP + 0.11],
-                       [0.08 * size, NOSE_TIP + 0.085], [0.165 * size, NOSE_TIP + 0.04], [0.14 * size, NOSE_TIP - 0.06]])  # fmt: skip
+        wing = np.array([[-0.14, -0.06], [-0.165, 0.04], [-0.08, 0.085]]) * (size, 1) + (0, NOSE_TIP)
+        wings = curve(np.concatenate([wing, [[0, NOSE_TIP + 0.11]], wing[::-1] * (-1, 1)]))
         self._line(wings, shadow, 0.026, alpha=0.7, depth=1.1)
         for x in (-1, 1):
             self._fill(
@@ -217,44 +225,38 @@ class FaceDrawing:
         )
 
     def mouth(self) -> None:
-        """Lips, and where the mouth is open its inside with teeth or tongue."""
-        e, y = self.expression, self.person.mouth_y
-        width, lip = self._mouth_width(), 0.045 * self.person.lips
-        x = np.array([-1, -0.6, -0.25, 0, 0.25, 0.6, 1]) * width
-        bow = 1 - (x / width) ** 2
-        middle = y - e.corners * (1 - 1.25 * bow) + e.wave * np.array([0, 1, -1, 1, -1, 1, 0])
+        """Lips, and where the mouth is open its inside with teeth and tongue."""
+        e, person = self.expression, self.person
+        across = np.linspace(0, np.pi, 11)
+        x, bow = -np.cos(across) * self._mouth_width(), np.sin(across) ** 2
+        middle = person.mouth_y - e.corners * (1 - 1.25 * bow) + e.wave * np.sin(5 * across) * np.sqrt(bow)
         upper, lower = middle - e.open * np.sqrt(bow), middle + e.open * np.sqrt(bow)
-        cupid = np.array([0, 0.75, 1.1, 0.85, 1.1, 0.75, 0]) * lip
-        fuller = np.array([0, 0.8, 1.25, 1.4, 1.25, 0.8, 0]) * lip
-        colour = mixed(self.person.skin, (176, 52, 62), 0.55)
-        lines = [curve(np.stack([x, line], axis=1)) for line in (upper - cupid, upper, lower, lower + fuller)]
-        self._fill(np.concatenate([lines[0], lines[1][::-1]]), mixed(colour, DARK, 0.14))
-        self._fill(np.concatenate([lines[2], lines[3][::-1]]), colour)
+        cupid = 0.05 * person.lips * (bow - 0.3 * np.exp(-((np.cos(across) / 0.22) ** 2)))
+        edges = (upper - cupid, upper, lower, lower + 0.063 * person.lips * bow)
+        over, top, bottom, under = (curve(np.stack([x, y], axis=1), steps=4) for y in edges)
+        colour = mixed(person.skin, (176, 52, 62), 0.55)
+        self._fill(np.concatenate([over, top[::-1]]), mixed(colour, DARK, 0.14))
+        self._fill(np.concatenate([bottom, under[::-1]]), colour)
         if e.open < 0.02:
-            self._line(lines[1], mixed(DARK, MOUTH, 0.5), 0.03)
+            self._line(top, mixed(self.ink, MOUTH, 0.6), 0.03)
             return
-        self._fill(np.concatenate([lines[1], lines[2][::-1]]), MOUTH)
-        if e.teeth > 0:
-            self._teeth(lines[1], lines[2])
-        else:
-            self._fill(ellipse((0, y + 0.7 * e.open), 0.5 * width, 0.3 * e.open), TONGUE)
-            self._line(
-                np.stack([lines[1][4:-4].mean(axis=0) + (-0.3 * width, 0.02), lines[1][4:-4].mean(axis=0) + (0.3 * width, 0.02)]),
-                WHITE,
-                0.03,
-            )
+        self._fill(np.concatenate([top, bottom[::-1]]), MOUTH)
+        if e.teeth == 0:
+            self._fill(ellipse((0, person.mouth_y + 0.62 * e.open), 0.5 * self._mouth_width(), 0.32 * e.open), TONGUE)
+        self._teeth(top, bottom)
 
     def _teeth(self, upper: np.ndarray, lower: np.ndarray) -> None:
-        """Rows of teeth inside the opening: the upper row in a smile, both where the teeth are clenched."""
-        inside = slice(3, -3)
-        smiling = self.expression.corners > 0.03
-        reach = 0.62 if smiling else 0.95
+        """Teeth between the opening's edges: the upper row, or both where they are clenched."""
+        clenched = self.expression.teeth > 0 and self.expression.corners < 0.03
+        reach = 0.95 if clenched else 0.62 if self.expression.teeth > 0 else 0.2
+        inside = slice(3, -3) if self.expression.teeth > 0 else slice(13, -13)
         top, bottom = upper[inside], upper[inside] + (lower[inside] - upper[inside]) * reach
         self._fill(np.concatenate([top, bottom[::-1]]), WHITE)
-        if not smiling:
+        if clenched:
             self._line((top + bottom) / 2, (150, 130, 126), 0.016, alpha=0.8)
-        for k in range(4, len(top) - 4, 5):
-            self._line(np.stack([top[k], bottom[k]]), (170, 150, 146), 0.01, alpha=0.6)
+        if self.expression.teeth > 0:
+            for k in range(4, len(top) - 4, 5):
+                self._line(np.stack([top[k], bottom[k]]), (170, 150, 146), 0.01, alpha=0.6)
 
     def glasses(self) -> None:
         """Two thin rims and a bridge."""
@@ -277,10 +279,11 @@ class FaceDrawing:
 
 
 def outline_of(person: Person) -> np.ndarray:
-    """The head's outline (N, 2) from the hairline round the chin."""
-    w, jaw = person.width, person.jaw * (1 + 0.1 * person.chubby)
-    half = [[0, -1.0], [0.42 * w, -0.98], [0.8 * w, -0.75], [0.98 * w, -0.4], [w, 0.0], [0.93 * w, 0.38], [w * (0.42 + 0.5 * jaw), 0.66],
-            [w * (0.14 + 0.5 * jaw), 0.88], [0.2, 0.985]]  # fmt: skip
+    """The head's outline (N, 2) from the hairline round the chin; `jaw` 0 is a pointed chin, 1 a full round one."""
+    w = person.width
+    half = [[0, -1.0], [0.42 * w, -0.98], [0.8 * w, -0.75], [0.98 * w, -0.4], [w, 0.0]]
+    for y, narrow, full in ((0.38, 0.9, 0.97), (0.66, 0.68, 0.84), (0.86, 0.42, 0.58), (0.97, 0.18, 0.3)):
+        half.append([w * (narrow + (full - narrow) * person.jaw), y])
     right = np.array(half)
     left = right[:0:-1] * (-1, 1)
     return curve(np.concatenate([right, [[0, 1.0]], left]), closed=True, steps=5)

@@ -1,8 +1,8 @@
 """A folder of drawn photos with labels and truth.
 
 Enters: a preset, numbers of photos by split, a seed. Leaves, in OUT:
-`photos/SPLIT/NNNNN.jpg`; `labels.csv` (path, split, group, emotion, age: what a user's own table would hold); `truth.parquet` (one row a
-photo with all that is known about it, see `truth_row`); `demo.json` (the settings; `complete` once all is there, written last).
+`photos/SPLIT/NNNNN.jpg`; `labels.csv` (path, split, group, emotion, age: like a user's own table); `truth.parquet` (a row a
+photo with all that is known about it, see `truth_row`); `demo.json` (settings and `complete`, written last).
 A photo depends on (preset, seed, split, its number) alone: not on how many there are, nor on the number of workers.
 """
 
@@ -82,7 +82,7 @@ def draw_one(preset: Preset, seed: int, split: str, number: int) -> tuple[World,
 
 
 def truth_row(world: World, scene: Scene) -> dict[str, Any]:
-    """What `truth.parquet` says of a photo besides path, split, group and preset; boxes and landmarks are flat lists of pixels."""
+    """What `truth.parquet` says of a photo besides path, split, group and preset; boxes and landmarks are flat, in pixels."""
     return {
         **vars(world),
         "reliable": scene.box is not None and not world.stage,

@@ -1,7 +1,7 @@
 """Who is drawn: skin, hair, build, and the age that the face shows.
 
-Enters: an age group, a random generator. Leaves: `Person`. Nothing about the age may show outside the face, where the context image
-would see it: the hair around the head and the clothes are drawn regardless of age; grey shows at the hairline only.
+Enters: an age group, a random generator. Leaves: `Person`. Nothing about the age may show outside the face, where the context
+image would see it: the hair around the head and the clothes are drawn regardless of age; grey shows at the hairline only.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from preprocessing.demo.canvas import mixed
 from preprocessing.demo.world import AGES
 
-SKINS = ((255, 224, 196), (241, 194, 158), (224, 172, 125), (198, 134, 88), (150, 94, 60), (112, 70, 46))
+SKINS = ((246, 214, 188), (236, 190, 156), (222, 170, 126), (198, 134, 88), (150, 94, 60), (112, 70, 46))
 HAIRS = ((36, 28, 26), (62, 42, 32), (104, 66, 38), (150, 98, 52), (196, 152, 90), (150, 60, 34), (128, 124, 124))
 IRISES = ((72, 48, 30), (94, 66, 38), (66, 96, 122), (84, 112, 74), (58, 58, 66))
 CLOTHES = (
@@ -59,15 +59,15 @@ class Person:
 # eye_y, eye_size, nose, jaw, chubby, brow_weight, wrinkles, bags, grey: typical values by age group
 _BY_AGE = np.array(
     [
-        [0.06, 1.35, 0.60, 0.90, 1.0, 0.35, 0.00, 0.0, 0.0],
-        [-0.02, 1.20, 0.75, 0.80, 0.6, 0.65, 0.00, 0.0, 0.0],
-        [-0.10, 1.05, 0.92, 0.68, 0.2, 0.90, 0.00, 0.0, 0.0],
-        [-0.14, 0.95, 1.05, 0.70, 0.1, 1.10, 0.18, 0.2, 0.0],
-        [-0.15, 0.90, 1.12, 0.74, 0.2, 1.15, 0.55, 0.6, 0.55],
-        [-0.14, 0.85, 1.20, 0.72, 0.0, 1.05, 1.00, 1.0, 1.0],
+        [0.06, 1.35, 0.60, 1.00, 1.0, 0.35, 0.00, 0.0, 0.0],
+        [-0.02, 1.20, 0.75, 0.75, 0.6, 0.65, 0.00, 0.0, 0.0],
+        [-0.10, 1.05, 0.92, 0.25, 0.2, 0.90, 0.00, 0.0, 0.0],
+        [-0.14, 0.95, 1.05, 0.30, 0.1, 1.10, 0.18, 0.2, 0.0],
+        [-0.15, 0.90, 1.12, 0.50, 0.2, 1.15, 0.55, 0.6, 0.55],
+        [-0.14, 0.85, 1.20, 0.40, 0.0, 1.05, 1.00, 1.0, 1.0],
     ]
 )
-_SPREAD = np.array([0.012, 0.05, 0.05, 0.04, 0.1, 0.1, 0.06, 0.12, 0.1])
+_SPREAD = np.array([0.012, 0.05, 0.05, 0.12, 0.1, 0.1, 0.06, 0.12, 0.1])
 
 
 def draw_person(age: str, random: np.random.Generator) -> Person:
@@ -87,7 +87,7 @@ def draw_person(age: str, random: np.random.Generator) -> Person:
         clothes=mixed(CLOTHES[random.integers(len(CLOTHES))], (128, 128, 128), random.uniform(0, 0.3)),
         style=str(random.choice(HAIR_STYLES)),
         width=float(0.76 + 0.05 * chubby + random.normal() * 0.015),
-        jaw=float(jaw),
+        jaw=float(np.clip(jaw, 0, 1)),
         eye_y=float(eye_y),
         eye_gap=float(0.335 + random.normal() * 0.01),
         eye_size=float(eye_size),

@@ -4,8 +4,10 @@ Enters: a `World` and random generators. Leaves: a `Scene`. A labelled example i
 `world = draw_world(PRESETS["demo_v1"], np.random.default_rng(1)); scene = draw_scene(world, np.random.default_rng(2))`
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from preprocessing.demo.backdrop import Place, draw_place, draw_stage, draw_surroundings, draw_wall
@@ -14,11 +16,11 @@ from preprocessing.demo.canvas import Canvas
 from preprocessing.demo.expression import draw_expression
 from preprocessing.demo.face import FaceDrawing, Pose
 from preprocessing.demo.person import draw_person
-from preprocessing.demo.things import FLYING, STANDING
+from preprocessing.demo.things import FLYING, STANDING, Draw
 from preprocessing.demo.world import HIDDEN, World
 
 CLEARANCE = 2.3
-"""Half the side, in half-heights of the face, of the square round the face that shows nothing but person and wall (a generous face crop: 2)."""
+"""Half the side of the square round the face that shows only person and wall, in half-heights (a generous crop has 2)."""
 _TOP = 22.0
 
 
@@ -75,37 +77,32 @@ def _layout(random: np.random.Generator) -> Layout:
 
 
 def _things(canvas: Canvas, world: World, layout: Layout, place: Place, random: np.random.Generator) -> None:
-    """At least one thing of the context in sight on each side, or in the band above; sometimes an ordinary one behind."""
-    left, right = layout.wall
+    """On each side of the wall at least one thing of the context, standing or flying; sometimes an ordinary one behind it."""
     edges = layout.curtains if world.stage else (0.0, float(layout.width))
-    columns = [(edges[0], left), (right, edges[1])]
-    signs = [_STAND, _FLY] if random.random() < 0.5 else [_FLY, _STAND]
-    for (x1, x2), sign in zip(columns, signs, strict=True):
+    columns = [(edges[0], layout.wall[0]), (layout.wall[1], edges[1])]
+    kinds = [STANDING, FLYING] if random.random() < 0.5 else [FLYING, STANDING]
+    for column, kind, other in zip(columns, kinds, kinds[::-1], strict=True):
         if random.random() < 0.35:
-            _put(canvas, "plain", _STAND, x1, x2, layout, place, random)
-        _put(canvas, world.context_emotion, sign, x1, x2, layout, place, random)
+            _put(canvas, STANDING["plain"], _spot(STANDING, column, canvas, place, random), random)
+        _put(canvas, kind[world.context_emotion], _spot(kind, column, canvas, place, random), random)
         if random.random() < 0.4:
-            _put(canvas, world.context_emotion, _FLY if sign == _STAND else _STAND, x1, x2, layout, place, random)
+            _put(canvas, other[world.context_emotion], _spot(other, column, canvas, place, random), random)
 
 
-_STAND, _FLY = "stand", "fly"
+def _spot(
+    kind: Mapping[str, object], column: tuple[float, float], canvas: Canvas, place: Place, random: np.random.Generator
+) -> tuple[float, float, float]:
+    """(x, y, size) for a thing that stands or flies in a column of the photo."""
+    room = column[1] - column[0]
+    x = sum(column) / 2 + random.uniform(-0.15, 0.15) * room
+    if kind is STANDING:
+        return x, random.uniform(place.horizon + 0.06, 0.96) * canvas.height, min(1.15 * room, 110) * random.uniform(0.8, 1.0)
+    return x, random.uniform(0.2, 0.36) * canvas.height, min(0.95 * room, 84) * random.uniform(0.85, 1.0)
 
 
-def _put(
-    canvas: Canvas, context: str, sign: str, x1: float, x2: float, layout: Layout, place: Place, random: np.random.Generator
-) -> None:
-    """Put a thing of a context into the column from x1 to x2."""
-    room = x2 - x1
-    x = (x1 + x2) / 2 + random.uniform(-0.15, 0.15) * room
-    if sign == _STAND:
-        choices = STANDING[context]
-        y = random.uniform(place.horizon + 0.06, 0.96) * layout.height
-        size = min(room * 1.15, 110) * random.uniform(0.8, 1.0)
-    else:
-        choices = FLYING[context]
-        y = random.uniform(0.2, 0.36) * layout.height
-        size = min(room * 0.95, 84) * random.uniform(0.85, 1.0)
-    choices[random.integers(len(choices))](canvas, x, y, size, random)
+def _put(canvas: Canvas, choices: tuple[Draw, ...], spot: tuple[float, float, float], random: np.random.Generator) -> None:
+    """Draw one of the things."""
+    choices[random.integers(len(choices))](canvas, *spot, random)
 
 
 def _figure(canvas: Canvas, world: World, pose: Pose, random: np.random.Generator) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -123,6 +120,7 @@ def _figure(canvas: Canvas, world: World, pose: Pose, random: np.random.Generato
 
 def _photographed(canvas: Canvas, place: Place, random: np.random.Generator) -> np.ndarray:
     """The drawing through the group's camera: tint, exposure, grain."""
-    image = canvas.photo().astype(np.float32) * (place.tint * random.uniform(0.9, 1.1)).astype(np.float32)
+    levels = np.arange(256)[:, None] * place.tint * random.uniform(0.9, 1.06)
+    image = cv2.LUT(canvas.photo(), np.clip(levels + 0.5, 0, 255).astype(np.uint8)[None])
     grain = random.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(place.grain)
-    return np.clip(image + grain[..., None] + 0.5, 0, 255).astype(np.uint8)
+    return cv2.add(image, cv2.merge([np.rint(grain).astype(np.int16)] * 3), dtype=cv2.CV_8U)

@@ -28,7 +28,7 @@ def balloons(canvas: Canvas, x: float, y: float, size: float, random: np.random.
     knot = np.array([x + random.normal() * 2, y])
     for dx, dy in ((-0.24, -0.66), (0.24, -0.68), (0.0, -0.82)):
         colour, centre = _bright(random), np.array([x + dx * size, y + dy * size])
-        canvas.line(curve([knot, (knot + centre) / 2 + (dx * size * 0.3, 0), centre]), (240, 240, 240), 0.8)
+        canvas.line(curve(np.stack([knot, (knot + centre) / 2 + (dx * size * 0.3, 0), centre])), (240, 240, 240), 0.8)
         canvas.polygon(ellipse(centre, 0.17 * size, 0.21 * size), colour)
         canvas.polygon(ellipse(centre - (0.06 * size, 0.08 * size), 0.035 * size, 0.06 * size), (255, 255, 255), 0.7)
 
@@ -68,25 +68,14 @@ def butterfly(canvas: Canvas, x: float, y: float, size: float, random: np.random
 
 def bare_tree(canvas: Canvas, x: float, y: float, size: float, random: np.random.Generator) -> None:
     """A tree without leaves."""
-    colour = (70, 62, 60)
-    _branch(canvas, np.array([x, y]), -np.pi / 2 + random.normal() * 0.05, size * 0.42, 0.09 * size, 4, colour, random)
-
-
-def _branch(
-    canvas: Canvas,
-    foot: np.ndarray,
-    angle: float,
-    length: float,
-    width: float,
-    depth: int,
-    colour: tuple[int, ...],
-    random: np.random.Generator,
-) -> None:
-    tip = foot + np.array([np.cos(angle), np.sin(angle)]) * length
-    canvas.line(np.stack([foot, tip]), colour, width)
-    if depth > 1:
-        for turn in (-0.5, 0.45):
-            _branch(canvas, tip, angle + turn + random.normal() * 0.1, length * 0.66, width * 0.6, depth - 1, colour, random)
+    branches = [(np.array([x, y]), -np.pi / 2 + random.normal() * 0.05, 0.42 * size)]
+    for level in range(4):
+        grown = []
+        for foot, angle, length in branches:
+            tip = foot + np.array([np.cos(angle), np.sin(angle)]) * length
+            canvas.line(np.stack([foot, tip]), (70, 62, 60), 0.09 * size * 0.6**level)
+            grown += [(tip, angle + turn + random.normal() * 0.1, 0.66 * length) for turn in (-0.5, 0.45)]
+        branches = grown
 
 
 def puddle(canvas: Canvas, x: float, y: float, size: float, random: np.random.Generator) -> None:
@@ -105,7 +94,7 @@ def wilted(canvas: Canvas, x: float, y: float, size: float, random: np.random.Ge
     )
     canvas.line(stem, (104, 112, 74), 0.06 * size)
     for angle in (50, 90, 130):
-        canvas.disc(ellipse(stem[-1], 0.12 * size, 0.14 * size, angle, angle, count=1)[0], 0.09 * size, (122, 96, 124))
+        canvas.disc(ellipse(stem[-1], 0.12 * size, 0.14 * size, (angle, angle), count=1)[0], 0.09 * size, (122, 96, 124))
     for dx in (-0.3, 0.1, 0.42):
         canvas.polygon(ellipse((x + dx * size, y - 0.02 * size), 0.08 * size, 0.04 * size), (122, 96, 124))
 
@@ -169,8 +158,8 @@ def moon(canvas: Canvas, x: float, y: float, size: float, random: np.random.Gene
     """A thin moon in mist."""
     canvas.glow((x, y), 0.9 * size, (196, 206, 190), 0.6)
     outer, inner = (
-        ellipse((x, y), 0.34 * size, 0.34 * size, 60, 300, 40),
-        ellipse((x + 0.14 * size, y), 0.27 * size, 0.3 * size, 285, 75, 40),
+        ellipse((x, y), 0.34 * size, 0.34 * size, (60, 300), 40),
+        ellipse((x + 0.14 * size, y), 0.27 * size, 0.3 * size, (285, 75), 40),
     )
     canvas.polygon(np.concatenate([outer, inner]), (232, 230, 196))
 
@@ -213,6 +202,15 @@ def cloud(canvas: Canvas, x: float, y: float, size: float, random: np.random.Gen
         canvas.disc((x + dx * size, y + dy * size), radius * size, (232, 234, 236))
 
 
+def rain_cloud(canvas: Canvas, x: float, y: float, size: float, random: np.random.Generator) -> None:
+    """A dark cloud with drops."""
+    for dx in (-0.3, -0.1, 0.1, 0.3):
+        fall = random.uniform(0.3, 0.42)
+        canvas.line(_at([[dx, 0.16], [dx - 0.06, 0.16 + fall]], x, y, size), (70, 104, 160), 0.035 * size)
+    for dx, dy, radius in ((-0.34, 0.06, 0.18), (0.0, -0.06, 0.26), (0.34, 0.06, 0.17), (0.16, 0.1, 0.18), (-0.16, 0.1, 0.18)):
+        canvas.disc((x + dx * size, y + dy * size), radius * size, (84, 92, 106))
+
+
 def house(canvas: Canvas, x: float, y: float, size: float, random: np.random.Generator) -> None:
     """A small house."""
     wall = mixed((222, 206, 184), (168, 150, 140), random.uniform())
@@ -247,7 +245,7 @@ STANDING: dict[str, tuple[Draw, ...]] = {
 }
 FLYING: dict[str, tuple[Draw, ...]] = {
     "smile": (sun, butterfly),
-    "sad": (cloud,),
+    "sad": (rain_cloud,),
     "angry": (lightning,),
     "anxiety": (bats, moon),
     "surprise": (fireworks, stars),

@@ -95,9 +95,12 @@ def _uniform(count: int) -> tuple[float, ...]:
     return (1 / count,) * count
 
 
+_BY_SHARE = _geometric(len(AGES), 10)
+_RARE_AGES = tuple(_BY_SHARE[rank] for rank in (5, 3, 1, 0, 2, 4))
+
 PRESETS = {
     "demo_v1": Preset("demo_v1", _uniform(len(EMOTIONS)), _uniform(len(AGES)), label_noise=0.0),
-    "demo_v4": Preset("demo_v4", _geometric(len(EMOTIONS), 10), _geometric(len(AGES), 10)[::-1], label_noise=0.15),
+    "demo_v4": Preset("demo_v4", _geometric(len(EMOTIONS), 10), _RARE_AGES, label_noise=0.15),
 }
 
 
