@@ -1,15 +1,18 @@
 """Models of an experiment, built from its config. Each part is initialised from (seed, its own name) alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+import torch
 from torch import nn
 
 from caer.config import Config, Context, Face
+from caer.data.seeds import derive_seed
 from caer.models.attention import SpatialAttention
 from caer.models.backbones import build_backbone, check_backbone
 from caer.models.branch import Branch, branch_width
 from caer.models.pretrained import load_weights
-from caer.seeds import seeded
 from caer.tasks import Task, build_tasks
 from gating.fusion import Fusion, build_fusion
 from gating.model import TwoBranchNet
@@ -50,6 +53,14 @@ def check_model(config: Config) -> None:
             check_backbone(part.backbone)
     if config.model.fusion is not None:
         _build_fusion(config, build_tasks(config), 1, 1)
+
+
+@contextmanager
+def seeded(seed: int, name: str) -> Iterator[None]:
+    """Draw fresh weights from (seed, name of the part); outside, torch's generator goes on as if nothing had happened."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "init", name))
+        yield
 
 
 def _branch(config: Config, name: str, part: Face | Context, tasks: dict[str, Task], pretrained: bool) -> Branch:
