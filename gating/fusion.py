@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Logits = dict[str, Tensor]
+GateKind = Literal["branch", "class"]
+Norm = Literal["layer", "batch", "none"]
 
 
 class Fusion(nn.Module):
@@ -25,10 +28,12 @@ class Fusion(nn.Module):
     Attributes:
         name: what `type:` in a config says.
         uses: features read in `forward` beside the branch logits: `face`, `context`, `image` (the unmasked photo).
+        weighs: what the gates multiply: the branches' `logits`, or their `features` before a classifier of the fusion's own.
     """
 
     name: ClassVar[str]
     uses: ClassVar[frozenset[str]] = frozenset()
+    weighs: ClassVar[Literal["logits", "features"]] = "logits"
 
     def __init__(self, tasks: Mapping[str, int], face_dim: int, context_dim: int) -> None:
         super().__init__()
@@ -70,19 +75,29 @@ class Sum(Fusion):
 
 
 class Constant(Fusion):
-    """Control: two learned scalars a task, the same for every sample. They start at 1/2: the branches' mean."""
+    """Control: learned scalars, the same for every sample. They start at 1/2: the branches' mean.
+
+    Args:
+        tasks: see `Fusion`.
+        face_dim: see `Fusion`.
+        context_dim: see `Fusion`.
+        gates: `branch` learns two scalars a task, `class` two a class.
+    """
 
     name = "constant"
 
-    def __init__(self, tasks: Mapping[str, int], face_dim: int, context_dim: int) -> None:
+    def __init__(self, tasks: Mapping[str, int], face_dim: int, context_dim: int, *, gates: GateKind = "branch") -> None:
         super().__init__(tasks, face_dim, context_dim)
-        self.weights = nn.ParameterDict({task: nn.Parameter(torch.full((2,), 0.5)) for task in tasks})
+        per_class = _per_class(gates)
+        self.weights = nn.ParameterDict(
+            {task: nn.Parameter(torch.full((2, width) if per_class else (2,), 0.5)) for task, width in tasks.items()}
+        )
 
     def forward(
         self, features: Mapping[str, Tensor], branch_logits: Mapping[str, Logits]
     ) -> tuple[Logits, dict[str, Tensor] | None]:
         face, context = branch_logits["face"], branch_logits["context"]
-        gates = {task: self.weights[task].float().expand(len(face[task]), 2) for task in self.tasks}
+        gates = {task: self.weights[task].float().expand(len(face[task]), *self.weights[task].shape) for task in self.tasks}
         return {task: weigh(face[task], context[task], gates[task]) for task in self.tasks}, gates
 
 
@@ -116,6 +131,81 @@ class Concat(Fusion):
         return {task: head(hidden).float() for task, head in self.heads.items()}, None
 
 
+class AdaptiveFusion(Fusion):
+    """CAER-Net's fusion (https://arxiv.org/abs/1908.05913): weigh the pooled features, concatenate, classify jointly.
+
+    A small network scores each branch's pooled vector; softmax over the two scores gives the weights, one pair a task. There are
+    no gates per class: one classifier reads both weighted vectors, so a weight belongs to a branch and to no class.
+
+    Args:
+        tasks: see `Fusion`.
+        face_dim: see `Fusion`.
+        context_dim: see `Fusion`.
+        hidden_dim: width of the scoring networks and of the classifier's hidden layer.
+        dropout: on the classifier's hidden layer.
+        norm: of the pooled vectors before all else: `layer`, `batch` or `none`. Two backbones' features differ in scale, and
+            without it the larger one decides.
+    """
+
+    name = "adaptive"
+    uses = frozenset({"face", "context"})
+    weighs = "features"
+
+    def __init__(
+        self,
+        tasks: Mapping[str, int],
+        face_dim: int,
+        context_dim: int,
+        *,
+        hidden_dim: int = 128,
+        dropout: float = 0.5,
+        norm: Norm = "layer",
+    ) -> None:
+        super().__init__(tasks, face_dim, context_dim)
+        _check(hidden_dim, dropout)
+        self.face_norm, self.context_norm = pooled_norm(norm, face_dim), pooled_norm(norm, context_dim)
+        self.face_score = _scorer(face_dim, hidden_dim, len(tasks))
+        self.context_score = _scorer(context_dim, hidden_dim, len(tasks))
+        self.body = nn.Sequential(nn.Linear(face_dim + context_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout))
+        self.heads = nn.ModuleDict({task: nn.Linear(hidden_dim, width) for task, width in tasks.items()})
+
+    def forward(
+        self, features: Mapping[str, Tensor], branch_logits: Mapping[str, Logits]
+    ) -> tuple[Logits, dict[str, Tensor] | None]:
+        return self.fuse(features["face"], features["context"])
+
+    def fuse(self, face: Tensor, context: Tensor, has_face: Tensor | None = None) -> tuple[Logits, dict[str, Tensor]]:
+        """Fuse pooled features [B, face_dim] and [B, context_dim].
+
+        Args:
+            face: of the face branch.
+            context: of the context branch.
+            has_face: [B] bool; rows without a face get the weights (0, 1) and leave no trace in BatchNorm's statistics.
+
+        Returns:
+            Logits by task [B, K] float32, and weights by task [B, 2] float32 that sum to one.
+        """
+        face, context = self._normed(face, has_face), self.context_norm(context)
+        scores = torch.stack([self.face_score(face), self.context_score(context)], dim=1).float()
+        if has_face is not None:
+            scores = scores.masked_fill(~torch.stack([has_face, torch.ones_like(has_face)], dim=1).unsqueeze(2), float("-inf"))
+        weights = scores.softmax(dim=1)
+        gates = {task: weights[:, :, i] for i, task in enumerate(self.tasks)}
+        logits = {}
+        for task, gate in gates.items():
+            joined = torch.cat([face * gate[:, :1], context * gate[:, 1:]], dim=1)
+            logits[task] = self.heads[task](self.body(joined)).float()
+        return logits, gates
+
+    def _normed(self, face: Tensor, has_face: Tensor | None) -> Tensor:
+        if has_face is None or bool(has_face.all()):
+            return self.face_norm(face)
+        normed = torch.zeros_like(face, dtype=torch.float32)
+        if bool(has_face.any()):
+            normed[has_face] = self.face_norm(face[has_face]).float()
+        return normed
+
+
 class GatingNet(Fusion):
     """Sigmoid gates from the unmasked photo weigh each branch's logits.
 
@@ -142,13 +232,11 @@ class GatingNet(Fusion):
         *,
         hidden_dim: int = 256,
         dropout: float = 0.3,
-        gates: Literal["branch", "class"] = "branch",
+        gates: GateKind = "branch",
     ) -> None:
         super().__init__(tasks, face_dim, context_dim)
         _check(hidden_dim, dropout)
-        if gates not in ("branch", "class"):
-            raise ValueError(f"gates {gates!r}; known: branch, class")
-        self.per_class = gates == "class"
+        self.per_class = _per_class(gates)
         self.body = nn.Sequential(nn.LayerNorm(context_dim), nn.Linear(context_dim, hidden_dim), nn.ReLU(), nn.Dropout(dropout))
         self.heads = nn.ModuleDict()
         for task, width in tasks.items():
@@ -203,3 +291,34 @@ def _check(hidden_dim: Any, dropout: Any) -> None:
         raise ValueError(f"hidden_dim {hidden_dim!r}: expected a positive integer")
     if not isinstance(dropout, int | float) or isinstance(dropout, bool) or not 0 <= dropout < 1:
         raise ValueError(f"dropout {dropout!r}: expected a number in [0, 1)")
+
+
+def _per_class(gates: Any) -> bool:
+    if gates not in ("branch", "class"):
+        raise ValueError(f"gates {gates!r}; known: branch, class")
+    return bool(gates == "class")
+
+
+class PooledBatchNorm(nn.BatchNorm1d):
+    """BatchNorm1d that takes its running statistics where a training batch is a single row, which has no spread of its own."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(input)
+
+
+def pooled_norm(kind: Norm, width: int) -> nn.Module:
+    """The normalisation of pooled features [B, width].
+
+    Raises:
+        ValueError: unknown kind.
+    """
+    known = {"layer": nn.LayerNorm, "batch": PooledBatchNorm, "none": nn.Identity}
+    if kind not in known:
+        raise ValueError(f"norm {kind!r}; known: {', '.join(known)}")
+    return known[kind](width)
+
+
+def _scorer(width: int, hidden_dim: int, tasks: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(width, hidden_dim), nn.ReLU(), nn.Linear(hidden_dim, tasks))

@@ -102,12 +102,13 @@ class TwoBranchNet(nn.Module):
             raise ValueError(f"fusion {self.fusion.name} needs {', '.join(sorted(missing))} in the batch")
         logits, gates = self.fusion(features, branch_logits)
         if "has_face" in batch:
-            logits, gates = without_face(logits, gates, branch_logits["context"], batch["has_face"])
+            scales = self.fusion.weighs == "logits"
+            logits, gates = without_face(logits, gates, branch_logits["context"], batch["has_face"], scales)
         return ModelOutput(logits, branch_logits, gates, attention)
 
 
 def without_face(
-    logits: Logits, gates: dict[str, Tensor] | None, context: Logits, has_face: Tensor
+    logits: Logits, gates: dict[str, Tensor] | None, context: Logits, has_face: Tensor, scales: bool = True
 ) -> tuple[Logits, dict[str, Tensor] | None]:
     """Let rows without a face be answered by the context alone, with gates (0, g_c).
 
@@ -116,6 +117,8 @@ def without_face(
         gates: by task [B, 2] or [B, 2, K], or None: then such rows get the context branch's own logits.
         context: the context branch's logits by task [B, K].
         has_face: [B] bool.
+        scales: the gates multiply logits. Otherwise they have no scale to give to the context's own logits, which stand as
+            they are, with gates (0, 1).
     """
     if bool(has_face.all()):
         return logits, gates
@@ -124,5 +127,7 @@ def without_face(
     if gates is not None:
         hidden = torch.stack([absent, torch.zeros_like(absent)], dim=1)
         gates = {t: g.masked_fill(hidden if g.ndim == 2 else hidden.unsqueeze(-1), 0) for t, g in gates.items()}
+        if not scales:
+            gates = {t: torch.where(absent.unsqueeze(1), torch.stack([~absent, absent], dim=1), g) for t, g in gates.items()}
         alone = {t: (gates[t][:, 1:] if gates[t].ndim == 2 else gates[t][:, 1]) * alone[t] for t in alone}
     return {task: torch.where(absent.unsqueeze(1), alone[task], logits[task]) for task in logits}, gates
