@@ -6,9 +6,9 @@ an error that names the key.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from preprocessing.errors import UserError
 from preprocessing.lookup import plugin_config
@@ -57,7 +57,16 @@ class Data(StrictModel):
     """Group-disjoint share of train that only stages with `data: holdout` see; taken away where any stage asks for it."""
 
 
-class Face(StrictModel):
+class FaceCut(StrictModel):
+    """How the face is cut from its generous crop."""
+
+    aligned: bool = False
+    """Warp the crop by the five landmarks (ArcFace template), or cut the plain box."""
+    margin: float = Field(0.0, ge=0, le=1)
+    """What the crop shows beyond the box or the template, as a share of its side."""
+
+
+class Face(FaceCut):
     """The face branch."""
 
     backbone: str = "efficientnet_b0"
@@ -68,9 +77,7 @@ class Face(StrictModel):
     """Expected hash of the weight file."""
     dropout: float = Field(0.0, ge=0, lt=1)
     aligned: bool = True
-    """Warp the crop by the five landmarks (ArcFace template), or cut the plain box."""
     margin: float = Field(0.1, ge=0, le=1)
-    """What the crop shows beyond the box or the template, as a share of its side."""
 
 
 class Context(StrictModel):
@@ -83,14 +90,14 @@ class Context(StrictModel):
     attention: bool = True
 
 
-class Model(StrictModel):
-    """The network; leave `face` or `context` out (null) for the single-branch forms."""
+class TwoBranch(StrictModel):
+    """The two-branch network; leave `face` or `context` out (null) for the single-branch forms."""
 
     type: Literal["two_branch"] = "two_branch"
     face: Face | None = None
     context: Context | None = None
     fusion: dict[str, Any] | None = None
-    """`{type: sum | constant | concat | gating, ...}`; options are the constructor's keywords (`gating/fusion.py`)."""
+    """`{type: sum | constant | concat | adaptive | gating, ...}`; options are the constructor's keywords (`gating/fusion.py`)."""
 
     @model_validator(mode="after")
     def _branches_and_fusion_agree(self) -> Self:
@@ -99,6 +106,47 @@ class Model(StrictModel):
         if (self.face is not None and self.context is not None) != (self.fusion is not None):
             raise ValueError("`fusion` is for models with both branches, and they need one")
         return self
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a stage's `output` may be."""
+        parts = (("face", self.face), ("context", self.context), ("fused", self.fusion))
+        return tuple(name for name, part in parts if part is not None)
+
+
+class CaerNet(StrictModel):
+    """CAER-Net-S, the baseline, trained as a whole in stage 1."""
+
+    type: Literal["caer_net"]
+    variant: Literal["paper", "compact"] = "paper"
+    """The article's, made for 224 px; or the public one for a 96 px face and a 112 px context, with BatchNorm on each stream."""
+    streams: Literal["both", "face", "context"] = "both"
+    """Of the single-stream forms the other stream is not built."""
+    weights: str = "none"
+    """`none`, or PATH of a state dict with the names of github.com/ndkhanh360/CAER (`compact`, both streams, one task)."""
+    sha256: str | None = None
+    """Expected hash of the weight file."""
+    face: FaceCut = FaceCut()
+    """The article does without alignment."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a stage's `output` may be."""
+        return ("fused",) if self.streams == "both" else (self.streams,)
+
+
+def _model_type(given: Any) -> Any:
+    return given.get("type", "two_branch") if isinstance(given, dict) else getattr(given, "type", None)
+
+
+Model = Annotated[
+    Annotated[TwoBranch, Tag("two_branch")] | Annotated[CaerNet, Tag("caer_net")],
+    Discriminator(
+        _model_type,
+        custom_error_type="unknown_model_type",
+        custom_error_message="unknown model type; known: caer_net, two_branch",
+    ),
+]
 
 
 class Optimizer(StrictModel):
@@ -229,9 +277,9 @@ class Config(StrictModel):
 
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Self:
-        have = [b for b, part in (("face", self.model.face), ("context", self.model.context)) if part is not None]
-        if self.model.fusion is not None:
-            have.append("fused")
+        have = self.model.outputs
+        if self.model.type != "two_branch" and set(self.stages) != {1}:
+            raise ValueError(f"a {self.model.type} model has stage 1 only; given {', '.join(map(str, sorted(self.stages)))}")
         for number, stage in self.stages.items():
             if stage.output not in have:
                 raise ValueError(f"stages.{number}.output {stage.output!r}: this model has {', '.join(have)}")

@@ -4,9 +4,9 @@ Enters: a YAML path and `key.sub=value` strings. Leaves: validated, frozen model
 """
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -100,10 +100,12 @@ def validate(model: type[Model], settings: Any, where: str | Path) -> Model:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         first = problems[0]
-        key = ".".join(str(part) for part in first["loc"]) or "settings"
+        place, holder = _locate(model, first["loc"])
+        key = ".".join(place) or "settings"
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         if first["type"] == "extra_forbidden":
-            raise UserError(f"{where}: unknown key {key!r}{_siblings(model, first['loc'])}{more}") from None
+            known = f"; known: {', '.join(holder.model_fields)}" if holder is not None else ""
+            raise UserError(f"{where}: unknown key {key!r}{known}{more}") from None
         given = "" if first["type"] == "missing" else f", given {_short(first['input'])}"
         message = first["msg"].removeprefix("Value error, ")
         raise UserError(f"{where}: {key}: {message}{given}{more}") from None
@@ -114,16 +116,33 @@ def _short(value: Any, limit: int = 80) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def _siblings(model: type[BaseModel], location: tuple[Any, ...]) -> str:
-    """`; known: a, b` for the model in which an unknown key was found, where that can be followed from the root."""
-    node: Any = model
-    for part in location[:-1]:
-        field = getattr(node, "model_fields", {}).get(part)
-        if field is None:
-            return ""
-        candidates = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        models = [c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)]
-        if not models:
-            return ""
-        node = models[0]
-    return f"; known: {', '.join(node.model_fields)}"
+def _locate(model: type[BaseModel], location: Sequence[Any]) -> tuple[list[str], type[BaseModel] | None]:
+    """A complaint's path without the tags that pydantic puts in for unions, and the model that holds its last part."""
+    kept: list[str] = []
+    node: type[BaseModel] | None = model
+    rest = [str(part) for part in location]
+    while rest:
+        kept.append(rest.pop(0))
+        field = node.model_fields.get(kept[-1]) if node is not None else None
+        if rest:
+            node, entries, tagged = _inner(field.annotation, rest) if field is not None else (None, 0, 0)
+            kept += rest[:entries]
+            del rest[: entries + tagged]
+    return kept, node
+
+
+def _inner(annotation: Any, rest: list[str]) -> tuple[type[BaseModel] | None, int, int]:
+    """The model below a field, and how many parts of the location are a container's entry and how many a union's tag."""
+    entries = 1 if get_origin(annotation) in (dict, list) and len(rest) > 1 else 0
+    models = [m for m in (annotation, *get_args(annotation)) for m in (_plain(m),) if m is not None]
+    if len(models) < 2:
+        return (models[0] if models else None), entries, 0
+    chosen = [m for m in models if "type" in m.model_fields and rest[entries] in get_args(m.model_fields["type"].annotation)]
+    return (chosen[0] if chosen else None), entries, 1
+
+
+def _plain(annotation: Any) -> type[BaseModel] | None:
+    """The model that an annotation names, without `Annotated`."""
+    while get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

@@ -90,7 +90,7 @@ def relevant(config: Config, stage: int) -> dict[str, Any]:
     settings = config.model_dump(mode="json", include={"seed", "data", "tasks", "model", "monitor", "precision"})
     settings["data"].pop("workers")
     output = config.stage(stage).output
-    if output != "fused":
+    if output != "fused" and config.model.type == "two_branch":
         settings["model"] = {"type": config.model.type, output: settings["model"][output]}
     settings["stages"] = {str(stage): config.stage(stage).model_dump(mode="json")}
     settings["uses_holdout"] = config.uses_holdout

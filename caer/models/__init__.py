@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from caer.config import Config, Context, Face
+from caer.config import CaerNet, Config, Context, Face, TwoBranch
 from caer.data.seeds import derive_seed
 from caer.models.attention import SpatialAttention
 from caer.models.backbones import build_backbone, check_backbone
 from caer.models.branch import Branch, branch_width
-from caer.models.pretrained import load_weights
+from caer.models.caer_net import caer_net, from_published
+from caer.models.pretrained import load_weights, read_weights_file
 from caer.tasks import Task, build_tasks
 from gating.fusion import Fusion, build_fusion
 from gating.model import TwoBranchNet
@@ -35,6 +36,8 @@ def build_model(config: Config, pretrained: bool | frozenset[str] = True, output
         UserError: unknown backbone, fusion or option, or weights that cannot be had.
     """
     tasks = build_tasks(config)
+    if isinstance(config.model, CaerNet):
+        return _caer_net(config, config.model, tasks, bool(pretrained))
     wanted = {"face", "context"} if output in (None, "fused") else {output}
     settings = {"face": config.model.face, "context": config.model.context}
     branches: dict[str, Branch] = {}
@@ -48,6 +51,9 @@ def build_model(config: Config, pretrained: bool | frozenset[str] = True, output
 
 def check_model(config: Config) -> None:
     """Find mistakes in `model` without building it: stage 1 should not train for hours before stage 3 stumbles."""
+    if isinstance(config.model, CaerNet):
+        _check_caer_net(config, config.model)
+        return
     for part in (config.model.face, config.model.context):
         if part is not None:
             check_backbone(part.backbone)
@@ -90,9 +96,28 @@ def _fusion(config: Config, tasks: dict[str, Task], branches: dict[str, Branch])
 
 
 def _build_fusion(config: Config, tasks: dict[str, Task], face_dim: int, context_dim: int) -> Fusion:
+    assert isinstance(config.model, TwoBranch)
     assert config.model.fusion is not None
     widths = {name: task.out_dim for name, task in tasks.items()}
     try:
         return build_fusion(config.model.fusion, widths, face_dim, context_dim)
     except ValueError as error:
         raise UserError(f"model.fusion: {error}") from None
+
+
+def _caer_net(config: Config, model: CaerNet, tasks: dict[str, Task], pretrained: bool) -> TwoBranchNet:
+    widths = {name: task.out_dim for name, task in tasks.items()}
+    net = caer_net(widths, model.variant, model.streams, lambda name: seeded(config.seed, name))
+    if pretrained and model.weights != "none":
+        (task,) = widths
+        published = from_published(read_weights_file(model.weights, model.sha256), task)
+        if len(published.state_dict()[f"fusion.heads.{task}.bias"]) != widths[task]:
+            raise UserError(f"model.weights {model.weights}: another number of classes than the {widths[task]} of task {task!r}")
+        net.load_state_dict(published.state_dict())
+    return net
+
+
+def _check_caer_net(config: Config, model: CaerNet) -> None:
+    fits = model.variant == "compact" and model.streams == "both" and len(config.tasks) == 1
+    if model.weights != "none" and not fits:
+        raise UserError("model.weights: published weights are for variant compact, streams both and one task; set them, or none")

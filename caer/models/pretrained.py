@@ -45,12 +45,21 @@ def load_weights(backbone: Backbone, weights: str, sha256: str | None = None) ->
     elif weights == "hub":
         _load_hub(backbone)
     else:
-        path = Path(weights).expanduser()
-        if not path.is_file():
-            raise UserError(f"weights {weights!r}: no such file; expected hub, lite0-wheel, none, or a path to one")
-        if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
-            raise UserError(f"weights {path}: SHA-256 is {found}, expected {sha256}; the file is damaged or another one")
-        _load_state(backbone, read_state_dict(path), str(path))
+        _load_state(backbone, read_weights_file(weights, sha256, "hub, lite0-wheel, none, or a path to one"), weights)
+
+
+def read_weights_file(weights: str, sha256: str | None = None, expected: str = "none, or a path to one") -> dict[str, Tensor]:
+    """The state dict that a config's `weights: PATH` names, after its hash was checked.
+
+    Raises:
+        UserError: no such file, another hash, or no plain state dict.
+    """
+    path = Path(weights).expanduser()
+    if not path.is_file():
+        raise UserError(f"weights {weights!r}: no such file; expected {expected}")
+    if sha256 is not None and (found := sha256_file(path)) != sha256.lower():
+        raise UserError(f"weights {path}: SHA-256 is {found}, expected {sha256}; the file is damaged or another one")
+    return read_state_dict(path)
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
