@@ -164,6 +164,8 @@ class Optimizer(StrictModel):
     """Radius of SAM's ascent step."""
     adaptive: bool = False
     """Measure that step in units of each weight's size (ASAM; rho about ten times larger)."""
+    interval: int = Field(1, ge=1)
+    """SAM's step uphill in every so many-th update, plain updates in between: nearer to the base optimizer's cost."""
 
 
 class Schedule(StrictModel):

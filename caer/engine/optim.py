@@ -37,7 +37,8 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], stage: Stage) -> Opt
     settings = stage.optimizer
     name = settings.base if settings.type == "sam" else settings.type
     if settings.type == "sam":
-        return SAM(groups, _CLASSES[name], rho=settings.rho, adaptive=settings.adaptive, **_options(name, settings))
+        options = {"rho": settings.rho, "adaptive": settings.adaptive, "interval": settings.interval}
+        return SAM(groups, _CLASSES[name], **options, **_options(name, settings))
     return _CLASSES[name](groups, **_options(name, settings))
 
 

@@ -26,6 +26,7 @@ class SAM(Optimizer):
         base_optimizer: class of the optimizer that does the update (`torch.optim.Adam`).
         rho: length of the step uphill.
         adaptive: measure that step in units of each weight's size (then about ten times the rho).
+        interval: take the step uphill in every so many-th update, beginning with the first; plain updates of one pass between.
         base_kwargs: the base optimizer's options (`lr`, `weight_decay`, ...).
 
     Attributes:
@@ -38,13 +39,18 @@ class SAM(Optimizer):
         base_optimizer: type[Optimizer],
         rho: float = 0.05,
         adaptive: bool = False,
+        interval: int = 1,
         **base_kwargs: Any,
     ) -> None:
         if not rho >= 0:
             raise ValueError(f"rho {rho!r}: expected a number of at least 0")
+        if interval < 1:
+            raise ValueError(f"interval {interval!r}: expected a whole number of at least 1")
         self.base = base_optimizer(params, **base_kwargs)
         self.second_pass_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-        super().__init__(self.base.param_groups, {**self.base.defaults, "rho": rho, "adaptive": adaptive})
+        super().__init__(
+            self.base.param_groups, {**self.base.defaults, "rho": rho, "adaptive": adaptive, "interval": interval, "updates": 0}
+        )
         self._share()
 
     def _share(self) -> None:
@@ -58,7 +64,7 @@ class SAM(Optimizer):
         """One update.
 
         Args:
-            closure: clears the gradients, runs forward and backward, returns the loss; called twice.
+            closure: clears the gradients, runs forward and backward, returns the loss; called twice, once in a plain update.
 
         Returns:
             What the closure returned on its first call: the loss at the weights themselves.
@@ -70,7 +76,7 @@ class SAM(Optimizer):
             raise ValueError("SAM needs step(closure): it runs the forward and backward pass twice")
         run = torch.enable_grad()(closure)
         loss = run()
-        climbed = self._climb()
+        climbed = self._climb() if self._uphill_is_due() else None
         if climbed is not None:
             try:
                 with self.second_pass_context():
@@ -81,6 +87,12 @@ class SAM(Optimizer):
                     weight.copy_(old)
         self.base.step()
         return loss
+
+    def _uphill_is_due(self) -> bool:
+        """Whether this update takes the step uphill; counts the update. The count lies in a group to be saved with it."""
+        first = self.param_groups[0]
+        first["updates"] += 1
+        return bool((first["updates"] - 1) % first["interval"] == 0)
 
     def _climb(self) -> list[tuple[Tensor, Tensor]] | None:
         """Move to w + e; returns the weights and their old values, or None without a way up (zero or non-finite gradient)."""
