@@ -249,7 +249,13 @@ def test_the_stored_crop_gives_the_drawn_face(original):
         assert face.argmax() == CLASSES.index(rows["label_emotion"][i])
 
 
-def test_one_persistent_loader_for_all_epochs(original):
-    data = stage_data(made_config(original))
-    assert data.train_loader(0) is data.train_loader(1)
-    assert len(data.train_loader(1)) == len(list(data.train_loader(1)))
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_epoch_stays_that_epoch_whatever_else_is_asked_for(original, workers):
+    data = stage_data(made_config(original, workers=workers))
+    expected = [batch["sample_id"] for batch in data.train_loader(1)]
+    first, second = data.train_loader(0), data.train_loader(1)
+    batches = iter(second)
+    assert len(first) == len(second) == len(expected)
+    data.train_loader(0)
+    assert [batch["sample_id"] for batch in batches] == expected
+    assert [batch["sample_id"] for batch in first] != expected

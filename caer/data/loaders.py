@@ -5,7 +5,7 @@ content is a function of (seed, stage, epoch) at any number of workers, also aft
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import cv2
@@ -26,6 +26,20 @@ from preprocessing.errors import UserError
 
 Batch = dict[str, Any]
 Loader = DataLoader[Batch]
+
+
+class EpochLoader:
+    """One epoch of a training loader: iterating gives that epoch, whichever others were asked for in the meantime."""
+
+    def __init__(self, loader: Loader, batches: EpochBatches, epoch: int) -> None:
+        self._loader, self._batches, self.epoch = loader, batches, epoch
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._batches.set_epoch(self.epoch)
+        return iter(self._loader)
+
+    def __len__(self) -> int:
+        return len(self._batches)
 
 
 class StageData:
@@ -72,14 +86,13 @@ class StageData:
         cells = epoch_cells(rows["source_index"].to_numpy(), [source.weight for source in data.sources], balanced)
         return EpochBatches(cells, data.batch_size, self.config.seed, self.number)
 
-    def train_loader(self, epoch: int) -> Loader:
-        """The loader set to an epoch; the same object (and worker processes) each time."""
+    def train_loader(self, epoch: int) -> EpochLoader:
+        """An epoch's training batches; all epochs share one set of worker processes."""
         if self._train is None:
             self._train = make_loader(
                 SampleDataset(self.train_rows, self.config, self.inputs, self._augment()), self.batches, self.config
             )
-        self.batches.set_epoch(epoch)
-        return self._train
+        return EpochLoader(self._train, self.batches, epoch)
 
     def val_loader(self) -> Loader:
         """Validation rows in their order, without augmentation."""
@@ -118,10 +131,9 @@ class CachedStageData:
         self._train: Loader = DataLoader(self._train_table, sampler=self.batches, batch_size=None)
         self._val: Loader = DataLoader(self._val_table, sampler=_chunks(len(self._val_table), size), batch_size=None)
 
-    def train_loader(self, epoch: int) -> Loader:
-        """The loader set to an epoch."""
-        self.batches.set_epoch(epoch)
-        return self._train
+    def train_loader(self, epoch: int) -> EpochLoader:
+        """An epoch's training batches."""
+        return EpochLoader(self._train, self.batches, epoch)
 
     def val_loader(self) -> Loader:
         """Validation rows in their order."""

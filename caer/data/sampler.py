@@ -4,6 +4,7 @@ A batch is a list of `Draw`s. The epoch travels inside the draw, so persistent w
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -97,13 +98,12 @@ class EpochBatches(Sampler[list[Draw]]):
         return [draws[i] for i in rng.permutation(len(draws))]
 
     def __iter__(self) -> Iterator[list[Draw]]:
+        # The whole list at once: a generator would read `epoch` at its first batch, when it may be another one already.
         rank, world = rank_and_world()
         draws = self.draws()
         draws = (draws + draws[: -len(draws) % world])[rank::world]
-        start = 0
-        for size in split_evenly(len(draws), self.batch_size):
-            yield draws[start : start + size]
-            start += size
+        ends = list(accumulate(split_evenly(len(draws), self.batch_size), initial=0))
+        return iter([draws[start:end] for start, end in pairwise(ends)])
 
     def __len__(self) -> int:
         _, world = rank_and_world()
