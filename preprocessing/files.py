@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from preprocessing.errors import UserError
 
@@ -52,6 +52,19 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+_held: set[TextIO] = set()
+
+
+def _let_go() -> None:
+    for file in _held:
+        os.close(file.fileno())
+    _held.clear()
+
+
+# A lock lives as long as any copy of its descriptor: forked workers must not keep it beyond their parent's death.
+os.register_at_fork(after_in_child=_let_go)
+
+
 @contextmanager
 def sole_writer(folder: str | Path, wait: bool = False) -> Iterator[None]:
     """Hold `folder/.lock`; the lock goes with the process, however it ends. With `wait`, wait for another holder.
@@ -76,4 +89,9 @@ def sole_writer(folder: str | Path, wait: bool = False) -> Iterator[None]:
         file.truncate()
         file.write(f"process {os.getpid()} on {socket.gethostname()}")
         file.flush()
-        yield
+        _held.add(file)
+        try:
+            yield
+        finally:
+            _held.discard(file)
+            fcntl.flock(file, fcntl.LOCK_UN)
