@@ -15,7 +15,7 @@ from caer.evaluation import statistics
 from caer.evaluation.predictions import TaskRows
 from caer.evaluation.summary import gate_share
 from gating.gate_stats import context_share
-from preprocessing.demo.ceilings import ceilings
+from preprocessing.demo.ceilings import ceilings, realised
 
 TRUTH = "truth.parquet"
 
@@ -33,13 +33,14 @@ def read_truth(rows: Rows) -> pd.DataFrame | None:
 
 
 def demo_facts(task: TaskRows, name: str, truth: pd.DataFrame) -> dict[str, Any]:
-    """`ceilings` (best reachable accuracy by what is seen) and `gate_reliability` of one task, over its judged rows."""
+    """`ceilings` (accuracy of the best rule by what it sees: expected, and as these labels fell) and `gate_reliability`."""
     drawn = truth.reindex(task.rows["image"])
     if drawn["preset"].isna().any():
         return {}
     facts: dict[str, Any] = {}
     if name in ("emotion", "age"):
-        facts["ceilings"] = ceilings(drawn.assign(has_face=task.detected), name)
+        seen = drawn.assign(has_face=task.detected)
+        facts["ceilings"] = {"n": len(seen), "expected": ceilings(seen, name), "on_these_labels": realised(seen, name)}
     reliability = gate_reliability(task, drawn["reliable"].to_numpy(bool))
     return facts if reliability is None else facts | {"gate_reliability": reliability}
 

@@ -3,6 +3,7 @@
 Enters: a task's rows and a column of values by `sample_id`. Leaves: one entry a subgroup.
 """
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def _quarters(values: pd.Series) -> pd.Series:
     cuts = np.unique(np.nanquantile(values, [0, 0.25, 0.5, 0.75, 1]))
     place = np.searchsorted(cuts[1:-1], values, side="left")
     # Numbered, so that the names sort as the numbers do.
-    names = [f"{i + 1}: {low:.4g} to {high:.4g}" for i, (low, high) in enumerate(zip(cuts[:-1], cuts[1:], strict=True))]
+    names = [f"{i + 1}: {low:.4g} to {high:.4g}" for i, (low, high) in enumerate(itertools.pairwise(cuts))]
     found = [MISSING if np.isnan(value) else names[i] for value, i in zip(values, place, strict=True)]
     return pd.Series(found, index=values.index, name=values.name)
 

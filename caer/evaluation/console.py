@@ -1,0 +1,66 @@
+"""What `evaluate` prints.
+
+Enters: an `Evaluation`. Leaves: plain lines.
+"""
+
+import os
+from typing import Any
+
+from caer.evaluation.evaluate import Evaluation
+
+Json = dict[str, Any]
+
+
+def summary_lines(evaluation: Evaluation) -> list[str]:
+    """Main scores, the branches, ceilings where they are known, and where the page lies."""
+    metrics = evaluation.metrics
+    run, rows = metrics["run"], metrics["rows"]
+    lines = [
+        f"{run['name']} seed {run['seed']} stage {run['stage']} ({run['output']}), split {metrics['split']}: "
+        f"{rows['all']} labelled rows, {rows['detected']} with a face"
+    ]
+    for name, task in metrics["tasks"].items():
+        lines += [f"{name}: {line}" for line in _task_lines(task)]
+    if metrics["looks"] is not None:
+        lines.append(f"looks at {metrics['split']} so far: {metrics['looks']['earlier_looks'] + 1} (ledger.jsonl)")
+    return [*lines, f"report: {os.path.relpath(evaluation.folder / 'report.html')}"]
+
+
+def shown(estimate: Json, signed: bool = False) -> str:
+    """`78.2 [74.1, 82.0]` in percent."""
+    sign = "+" if signed else ""
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "undefined"
+    return f"{100 * value:{sign}.1f}" + ("" if low is None else f" [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]")
+
+
+def _task_lines(task: Json) -> list[str]:
+    scores, detected = task["rows"]["all"], task["rows"]["detected"]
+    lines = [
+        f"accuracy {shown(scores['accuracy'])}, macro-F1 {shown(scores['macro_f1'])}, balanced accuracy "
+        f"{shown(scores['balanced_accuracy'])}; with a face: accuracy {shown(detected['accuracy'])}"
+    ]
+    if (branches := task["branches"]) is not None:
+        side, better = branches["all"], branches["better"]
+        lines.append(
+            f"face {shown(side['face'])}, context {shown(side['context'])}, fused {shown(side['fused'])}; fused - {better} "
+            f"{shown(side['fused_minus'][better], signed=True)}"
+        )
+    if "ceilings" in task:
+        known = task["ceilings"]["expected"]
+        views = {"face": "face", "context": "context", "both": "both", "both_with_cue": "both with the cue"}
+        lines.append("best reachable: " + ", ".join(f"{views[view]} {100 * known[view]:.1f}" for view in views))
+    if "gate_reliability" in task:
+        gate = task["gate_reliability"]
+        lines.append(
+            f"context's share of the gates: unreliable faces {shown(gate['unreliable'])}, reliable {shown(gate['reliable'])}, "
+            f"difference {shown(gate['difference'], signed=True)}"
+        )
+    calibration = task["calibration"]
+    if calibration["after"]:
+        lines.append(
+            f"calibration error {100 * calibration['before']['ece']:.1f}, with temperature {calibration['temperature']:.2f}: "
+            f"{100 * calibration['after']['ece']:.1f}"
+        )
+    return lines

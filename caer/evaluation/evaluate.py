@@ -1,0 +1,216 @@
+"""Judge a run: predictions, scores with intervals, calibration, galleries, one page. The only code that looks at test.
+
+Enters: RUN and a split. Leaves: `RUN/eval/SPLIT/{predictions.parquet, metrics.json, report.html, *.png}` and, for every split but
+val, a line in the run's ledger, written before any score is.
+
+`metrics.json` (schema_version 1): `run` (provenance), `split`, `rows` (counts), `looks` (the ledger's line), `tasks` {T: rows,
+per_class, confusion, branches, calibration, gates, subgroups {column: [...]}, on demo data ceilings and gate_reliability}. Every
+estimate is `{value, low, high}` with a 95% interval from a group bootstrap; undefined values are null.
+"""
+
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caer.data.rows import Rows, protocol_hash
+from caer.engine.checkpoint import LoadedRun, load_run
+from caer.engine.precision import resolve_device
+from caer.engine.provenance import PACKAGES, commit, machine
+from caer.evaluation import ceilings, subgroups, summary
+from caer.evaluation.ledger import record_look
+from caer.evaluation.predictions import (
+    Predictions,
+    class_priors,
+    predict_rows,
+    read_predictions,
+    task_rows,
+    write_predictions,
+)
+from preprocessing.errors import UserError
+from preprocessing.files import sha256_file, sole_writer, write_json
+
+SCHEMA_VERSION = 1
+TRAINED_ON = "train"
+REJECTED = "rejected"
+"""Rows that a reviewer has taken out of the data; all others stay in the denominator."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A judged run.
+
+    Attributes:
+        folder: where the files lie.
+        metrics: the content of `metrics.json`.
+        predictions: the table of `predictions.parquet`.
+    """
+
+    folder: Path
+    metrics: dict[str, Any]
+    predictions: Predictions
+
+
+def evaluate_run(run: str | Path, split: str = "val", by: Sequence[str] = (), report: bool = True) -> Evaluation:
+    """Judge a run on a split.
+
+    Args:
+        run: a stage's folder, `runs/NAME/seedS` (its last finished stage), or `runs/NAME` where it has one seed.
+        split: `val`, `test`, or another split of the data but train.
+        by: columns whose values become subgroups.
+        report: also write pictures and `report.html`.
+
+    Raises:
+        UserError: for a run, split or column that is not there.
+    """
+    if split == TRAINED_ON:
+        raise UserError(f"--split {TRAINED_ON}: a run is not judged on the rows it was trained on; give val or test")
+    loaded = load_run(run)
+    rows = Rows(loaded.config, loaded.tasks)
+    judged, rejected = _without_rejected(rows.split(split))
+    truth = ceilings.read_truth(rows)
+    columns = _subgroup_columns(judged, truth, by)
+    folder = _run_folder(run, loaded) / "eval"
+    with sole_writer(folder):
+        predictions = _predict(loaded, rows, judged, split)
+        val = predictions if split == "val" else _val_predictions(loaded, rows, folder / "val" / "predictions.parquet")
+        metrics = _metrics(loaded, rows, predictions, rejected) | {"split": split, "tasks": summary.summarize(predictions, val)}
+        for name, task in metrics["tasks"].items():
+            judged_rows = task_rows(predictions, name)
+            task["subgroups"] = {column: subgroups.by_column(judged_rows, names) for column, names in columns.items()}
+            if truth is not None:
+                task.update(ceilings.demo_facts(judged_rows, name, truth))
+        metrics["looks"] = _looks(loaded, split, predictions, metrics["tasks"])
+        write_predictions(predictions, folder / split / "predictions.parquet")
+        write_json(folder / split / "metrics.json", metrics)
+        if report:
+            from caer.report.page import write_report
+
+            write_report(folder / split, metrics, predictions, loaded, judged)
+    return Evaluation(folder / split, metrics, predictions)
+
+
+def _run_folder(run: str | Path, loaded: LoadedRun) -> Path:
+    """The folder that RUN names: the stage's own where a stage is named, else the seed's."""
+    return loaded.folder if Path(run).resolve() == loaded.folder.resolve() else loaded.folder.parent
+
+
+def _without_rejected(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    kept = rows[rows["status"] != REJECTED].reset_index(drop=True)
+    return kept, len(rows) - len(kept)
+
+
+def _subgroup_columns(judged: pd.DataFrame, truth: pd.DataFrame | None, by: Sequence[str]) -> dict[str, pd.Series]:
+    """By column the subgroup of each judged row, indexed by `sample_id`."""
+    table = judged
+    if truth is not None:
+        drawn = truth.reindex(judged["image"]).reset_index(drop=True)
+        table = judged.assign(**{name: drawn[name] for name in drawn.columns if name not in judged.columns})
+    return {name: subgroups.find_column(name, table).set_axis(judged["sample_id"]) for name in by}
+
+
+def _predict(loaded: LoadedRun, rows: Rows, judged: pd.DataFrame, split: str) -> Predictions:
+    device = resolve_device(loaded.config)
+    priors = class_priors(loaded.tasks, loaded.meta.get("class_counts", {}))
+    table = predict_rows(
+        loaded.model.to(device),
+        loaded.tasks,
+        judged,
+        loaded.config,
+        loaded.output,
+        device=device,
+        precision=loaded.meta.get("precision", "32"),
+        priors=priors,
+    )
+    meta = {
+        "tasks": {name: list(task.config.classes) for name, task in loaded.tasks.items()},
+        "priors": priors,
+        "split": split,
+        "name": loaded.config.name,
+        "seed": loaded.config.seed,
+        "stage": loaded.stage,
+        "output": loaded.output,
+        "protocol_hash": protocol_hash(rows),
+        **_origin(loaded, rows),
+    }
+    return Predictions(table, meta)
+
+
+def _origin(loaded: LoadedRun, rows: Rows) -> dict[str, Any]:
+    """What predictions depend on: stored ones are used again where it is unchanged."""
+    return {
+        "weights_sha256": sha256_file(loaded.folder / "best.safetensors"),
+        "manifest_hashes": [manifest.meta.get("row_hash") for manifest in rows.manifests],
+    }
+
+
+def _val_predictions(loaded: LoadedRun, rows: Rows, path: Path) -> Predictions | None:
+    """Predictions of the val rows, for the temperature: those beside this split where they are of the same weights and rows."""
+    if not (rows.table["split"] == "val").any():
+        return None
+    if path.is_file():
+        stored = read_predictions(path)
+        origin = _origin(loaded, rows)
+        if {key: stored.meta.get(key) for key in origin} == origin:
+            return stored
+    predictions = _predict(loaded, rows, _without_rejected(rows.split("val"))[0], "val")
+    write_predictions(predictions, path)
+    return predictions
+
+
+def _metrics(loaded: LoadedRun, rows: Rows, predictions: Predictions, rejected: int) -> dict[str, Any]:
+    table = predictions.rows
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run": {
+            "name": loaded.config.name,
+            "seed": loaded.config.seed,
+            "stage": loaded.stage,
+            "output": loaded.output,
+            "row_hash": predictions.row_hash,
+            "protocol_hash": predictions.meta["protocol_hash"],
+            **_origin(loaded, rows),
+            "evaluated_by": _provenance(),
+            "trained": loaded.meta,
+            "config": loaded.config.model_dump(mode="json"),
+        },
+        "rows": {
+            "all": len(table),
+            "detected": int((table["status"] == "ok").sum()),
+            "by_status": {str(k): int(n) for k, n in table["status"].value_counts().sort_index().items()},
+            "answered_by": {str(k): int(n) for k, n in table["answered_by"].value_counts().sort_index().items()},
+            "rejected_in_review": rejected,
+        },
+    }
+
+
+def _provenance() -> dict[str, Any]:
+    versions = {
+        "python": platform.python_version(),
+        **{package: version(package) for package in (*PACKAGES, "scipy", "matplotlib")},
+    }
+    return {"commit": commit(), "machine": machine(), "versions": versions}
+
+
+def _looks(loaded: LoadedRun, split: str, predictions: Predictions, tasks: dict[str, Any]) -> dict[str, Any] | None:
+    """The ledger's line of this look; None on val, which selection may see."""
+    if split == "val":
+        return None
+    scores = {
+        f"{name}/{metric}": task["rows"]["all"][metric]["value"]
+        for name, task in tasks.items()
+        for metric in ("accuracy", "macro_f1", "balanced_accuracy")
+    }
+    look = {
+        "split": split,
+        "stage": loaded.stage,
+        "commit": commit(),
+        "row_hash": predictions.row_hash,
+        "weights_sha256": predictions.meta["weights_sha256"],
+        "scores": scores,
+    }
+    return record_look(loaded.folder.parent, look)

@@ -1,0 +1,146 @@
+"""The page of one evaluation: `report.html` and the pictures beside it.
+
+Enters: the content of `metrics.json`, the predictions, the loaded run. Leaves: files in the evaluation's folder; the page holds
+its pictures and needs nothing else.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from caer.engine.checkpoint import LoadedRun
+from caer.evaluation.predictions import Predictions, task_rows
+from caer.report import galleries, html, plots
+from caer.report.provenance import provenance_section
+from caer.report.sections import (
+    branches_section,
+    calibration_section,
+    classes_section,
+    gates_section,
+    scores_section,
+    subgroups_section,
+)
+from caer.report.sheets import attention_section, contact_sheet, mistakes_section
+from preprocessing.files import write_atomic
+
+Json = dict[str, Any]
+
+
+def write_report(folder: Path, metrics: Json, predictions: Predictions, loaded: LoadedRun, judged: pd.DataFrame) -> Path:
+    """Draw the pictures, write them and `report.html` into the evaluation's folder.
+
+    Args:
+        folder: `RUN/eval/SPLIT`.
+        metrics: content of `metrics.json`.
+        predictions: the judged rows' predictions.
+        loaded: the run, for the galleries.
+        judged: the judged rows of the manifest.
+
+    Returns:
+        The page's path.
+    """
+    content = [header(metrics)]
+    for name, scores in metrics["tasks"].items():
+        drawn = draw(scores)
+        task = task_rows(predictions, name)
+        attention = galleries.show(loaded, judged, task, galleries.pick_by_class(task))
+        mistakes = galleries.show(loaded, judged, task, galleries.pick_mistakes(task))
+        content += task_sections(name, scores, drawn, len(metrics["tasks"]) > 1)
+        content += [attention_section(attention), mistakes_section(mistakes, task)]
+        if any(sample.peak is not None for sample in attention):
+            drawn["attention"] = contact_sheet([s for s in attention if s.peak is not None])
+        if mistakes:
+            drawn["mistakes"] = contact_sheet(mistakes)
+        for kind, picture in drawn.items():
+            write_atomic(folder / f"{kind}_{name}.png", picture)
+    content.append(provenance_section(metrics))
+    path = folder / "report.html"
+    write_atomic(path, html.page(title(metrics), *content))
+    return path
+
+
+def title(metrics: Json) -> str:
+    """What the page is about, in one line."""
+    run = metrics["run"]
+    return f"{run['name']}, seed {run['seed']}, stage {run['stage']} on {metrics['split']}"
+
+
+def header(metrics: Json) -> str:
+    """Title, what was judged, and the key figures."""
+    run, rows = metrics["run"], metrics["rows"]
+    answered = rows["answered_by"]
+    lead = f"{rows['all']:,} labelled rows of split {html.text(metrics['split'])}, {rows['detected']:,} with a detected face. "
+    if answered.get("context"):
+        lead += f"{answered['context']:,} without a usable face are answered from the context alone. "
+    if answered.get("prior"):
+        lead += f"{answered['prior']:,} that this model cannot look at are answered with the class shares of its training rows. "
+    if rows["rejected_in_review"]:
+        lead += f"{rows['rejected_in_review']:,} rows rejected in review are left out. "
+    lead += "Brackets are 95% intervals; groups (else photos) are resampled as a whole."
+    parts = [
+        html.paragraph(f"Evaluation of the {html.text(run['output'])} output", "eyebrow"),
+        f"<h1>{html.text(run['name'])}, seed {run['seed']}, stage {run['stage']}</h1>",
+        html.paragraph(lead, "lead"),
+        _looks(metrics),
+    ]
+    for name, task in metrics["tasks"].items():
+        parts += [f"<h3>{html.text(name)}</h3>" if len(metrics["tasks"]) > 1 else "", _tiles(task)]
+    return "".join(parts)
+
+
+def _looks(metrics: Json) -> str:
+    look = metrics["looks"]
+    if look is None:
+        return html.paragraph(
+            "These are validation rows: the best epoch was chosen on them, so their scores are optimistic.", "note"
+        )
+    earlier, split = look["earlier_looks"], html.text(metrics["split"])
+    before = {0: "The first look", 1: "The second look"}.get(earlier, f"Look number {earlier + 1}")
+    return html.paragraph(
+        f"{before} at <b>{split}</b> with this run; each is in its ledger. Nothing was selected on these rows by this program: "
+        f"epochs and temperature come from val.",
+        "note",
+    )
+
+
+def _tiles(task: Json) -> str:
+    scores, calibration = task["rows"]["all"], task["calibration"]
+    entries = []
+    for name, key in (("Accuracy", "accuracy"), ("Macro-F1", "macro_f1"), ("Balanced accuracy", "balanced_accuracy")):
+        low, high = scores[key]["low"], scores[key]["high"]
+        below = f"[{html.percent(low)}, {html.percent(high)}]" if low is not None else "no interval"
+        entries.append((name, html.percent(scores[key]["value"]), below))
+    after, before = calibration["after"], calibration["before"]
+    below = f"{html.percent(before['ece'])} before temperature" if after else "no val rows for a temperature"
+    entries.append(("Calibration error", html.percent((after or before)["ece"]), below))
+    return html.tiles(entries)
+
+
+def draw(task: Json) -> dict[str, bytes]:
+    """The plots of one task's scores by kind."""
+    drawn = {"confusion": plots.confusion(task["classes"], task["confusion"])}
+    drawn["reliability"] = plots.reliability(task["calibration"]["before"], task["calibration"]["after"])
+    if task["branches"]:
+        side = task["branches"]["all"]
+        known = task.get("ceilings", {}).get("expected", {})
+        ceilings = [known.get(view) for view in ("face", "context", "both_with_cue")]
+        entries = [(branch, side[branch], branch) for branch in ("face", "context", "fused")]
+        drawn["branches"] = plots.accuracies(entries, ceilings)
+    if task["gates"]:
+        drawn["gates"] = plots.gates(task["gates"]["by_class"])
+    return drawn
+
+
+def task_sections(name: str, task: Json, drawn: dict[str, bytes], several: bool) -> list[str]:
+    """One task's sections in their order."""
+    heading = [html.section(f"Task {name}")] if several else []
+    return [
+        *heading,
+        scores_section(task),
+        branches_section(task, drawn),
+        classes_section(task, drawn),
+        calibration_section(task, drawn),
+        gates_section(task, drawn),
+        subgroups_section(task),
+    ]
