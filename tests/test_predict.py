@@ -1,6 +1,6 @@
 """The Predictor answers a photo as the evaluation answers the same photo's manifest row."""
 
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
@@ -11,22 +11,29 @@ from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
 from caer.predict import Predictor
 from preprocessing.errors import UserError
+from preprocessing.files import read_json, write_json
 from preprocessing.images import encode_jpeg
 from preprocessing.settings import Settings
 
 
-def train(folder: Path, precision: str):
-    manifest = made_manifest(folder / "data", {"train": 30, "val": 9}, no_face_every=4)
-    config = made_config(manifest, holdout_fraction=0.3)
-    config = config.model_copy(update={"runs": folder / "runs", "precision": precision})
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    manifest = made_manifest(folder / "data", {"train": 24, "val": 9}, no_face_every=4)
+    config = made_config(manifest, holdout_fraction=0.3, batch_size=8)
+    config = config.model_copy(update={"runs": folder / "runs", "precision": "32"})
     for stage in config.stages:
         fit_stage(config, stage)
     return config
 
 
-@pytest.fixture(scope="module", params=["32", "bf16"])
-def config(request, tmp_path_factory):
-    return train(tmp_path_factory.mktemp("run"), request.param)
+@pytest.fixture
+def bf16_run(config, tmp_path):
+    """A copy of the last stage that says it was trained in bf16."""
+    run = tmp_path / "stage3"
+    shutil.copytree(config.run_folder / "stage3", run)
+    write_json(run / "provenance.json", read_json(run / "provenance.json", "") | {"precision": "bf16"})
+    return run
 
 
 def photo_of(row) -> np.ndarray:
@@ -37,13 +44,11 @@ def manifest_rows(config, tasks):
     return {row.sample_id: row for row in Rows(config, tasks).split("val").itertuples()}
 
 
-@pytest.mark.parametrize("stage", [1, 2, 3])
-def test_predict_answers_as_evaluate_does(config, stage):
-    run = config.run_folder / f"stage{stage}"
+def compare(config, run, tolerance):
+    """Each validation photo through the Predictor, beside the evaluation's table; returns who answered."""
     predictor = Predictor(run, detector=DrawnFace())
     table = evaluate_run(run, "val", report=False).predictions.rows
     rows = manifest_rows(config, predictor.run.tasks)
-    tolerance = 1e-5 if predictor.precision == "32" else 0.02
     assert len(table) == 9
     for expected in table.itertuples():
         row = rows[expected.sample_id]
@@ -57,6 +62,17 @@ def test_predict_answers_as_evaluate_does(config, stage):
         assert answer.label["emotion"] == CLASSES[int(np.argmax(answer.probabilities["emotion"]))]
         if expected.gates_emotion is not None:
             assert answer.gates["emotion"] == pytest.approx(np.array(expected.gates_emotion), abs=tolerance)
+    return set(table["answered_by"])
+
+
+@pytest.mark.parametrize(("stage", "who"), [(1, {"model", "prior"}), (2, {"model"}), (3, {"model", "context"})])
+def test_predict_answers_as_evaluate_does(config, stage, who):
+    assert compare(config, config.run_folder / f"stage{stage}", 1e-5) == who
+
+
+def test_predict_answers_in_the_precision_of_the_run(config, bf16_run):
+    assert Predictor(bf16_run, detector=DrawnFace()).precision == "bf16"
+    compare(config, bf16_run, 0.01)
 
 
 def test_no_face_is_answered_from_the_context_and_says_so(config):
@@ -96,7 +112,7 @@ def test_every_face_of_a_photo_is_answered_in_one_batch_as_alone(config):
     predictor.detector = DrawnFace()
     alone = {tuple(a.box): a for key in ("3", "7") for a in predictor.predict(photo, key)}
     for answer in answers:
-        assert answer.probabilities["emotion"] == pytest.approx(alone[tuple(answer.box)].probabilities["emotion"], abs=0.02)
+        assert answer.probabilities["emotion"] == pytest.approx(alone[tuple(answer.box)].probabilities["emotion"], abs=1e-5)
 
 
 def test_files_and_arrays_alike_and_broken_ones_by_status(config, tmp_path):
