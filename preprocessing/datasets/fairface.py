@@ -1,0 +1,138 @@
+"""FairFace (https://github.com/joojs/fairface, CC BY 4.0): faces with age, gender and race, about equally many of seven races.
+
+Enters: the set's folder with `train/`, `val/` and its tables: `fairface_label_{train,val}.csv` (age in nine groups, as
+published) or `fairface-labels-{train,val}.csv` (age in years). Leaves: `age_group` (the main article's six groups, into which
+the nine nest), `gender`, `race`, and `age_range`, `age_low`, `age_high` or `age`, as the table gives it.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from preprocessing.datasets.base import SplitConfig, existing_folder
+from preprocessing.errors import UserError
+from preprocessing.manifest import normalize_path
+from preprocessing.types import Label, RawSample
+
+TABLES = {"groups": "fairface_label_{}.csv", "years": "fairface-labels-{}.csv"}
+SPLITS = ("train", "val")
+COLUMNS = ("file", "age", "gender", "race")
+GENDERS = {"female": "female", "male": "male"}
+RANGES = {
+    "0-2": "baby",
+    "3-9": "child",
+    "10-19": "ten-twenty",
+    "20-29": "ten-twenty",
+    "30-39": "thirty-forty",
+    "40-49": "thirty-forty",
+    "50-59": "fifty",
+    "60-69": "senior",
+    "more than 70": "senior",
+}
+"""Age groups as published -> the six groups of the main article."""
+UPPER = {2: "baby", 9: "child", 29: "ten-twenty", 49: "thirty-forty", 59: "fifty"}
+"""Last year of life of each of the six groups; above them `senior`."""
+
+
+class Config(SplitConfig):
+    """Options of the dataset `fairface`."""
+
+    type: Literal["fairface"] = "fairface"
+    layout: Literal["auto", "groups", "years"] = "auto"
+    """Which tables to read; `auto`: those that are there."""
+    published_val: Literal["test", "val"] = "test"
+    """What the published val split becomes. The literature's results are on it, so nothing may be chosen by it: it is `test`,
+    and `val_fraction` of train becomes val."""
+
+
+class FairFace:
+    """The dataset; see the module."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.root: Path = existing_folder(config.root)
+        self.notes: dict[str, Any] = {}
+        self.layout = _layout(config)
+
+    def samples(self) -> Iterator[RawSample]:
+        """Samples in the order of the tables, train before val."""
+        self.notes["tables"] = TABLES[self.layout].format("{train,val}")
+        samples = [sample for split in SPLITS for sample in self._read(split)]
+        yield from self.config.complete(samples, self.notes)
+
+    def _read(self, split: str) -> Iterator[RawSample]:
+        path = self.root / TABLES[self.layout].format(split)
+        name = self.config.published_val if split == "val" else split
+        try:
+            with path.open(encoding="utf-8-sig", newline="") as file:
+                table = csv.DictReader(file)
+                absent = [column for column in COLUMNS if column not in (table.fieldnames or [])]
+                if absent:
+                    raise UserError(f"{path}: no column {', '.join(absent)}; expected {', '.join(COLUMNS)} as FairFace has them")
+                for row in table:
+                    yield self._sample(row, name, f"{path}: line {table.line_num}")
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise UserError(f"{path}: cannot be read as a CSV table ({error})") from None
+
+    def _sample(self, row: dict[str, str | None], split: str, where: str) -> RawSample:
+        cells = {column: (row[column] or "").strip() for column in COLUMNS}
+        if not cells["file"]:
+            raise UserError(f"{where}: the file name is empty")
+        labels: dict[str, Label] = _age(cells["age"], where)
+        gender = cells["gender"].lower()
+        if gender:
+            if gender not in GENDERS:
+                raise UserError(f"{where}: gender {cells['gender']!r}; expected {' or '.join(GENDERS)}")
+            labels["gender"] = GENDERS[gender]
+        if cells["race"]:
+            labels["race"] = cells["race"]
+        return RawSample(self.config.source, normalize_path(cells["file"]), split, labels=labels)
+
+
+def six_groups(age: float) -> str:
+    """The main article's age group of an age in years."""
+    return next((group for last, group in UPPER.items() if age < last + 1), "senior")
+
+
+def _age(cell: str, where: str) -> dict[str, Label]:
+    """Labels of an age cell: a published group, or years.
+
+    A group gives `age_low` and `age_high`, its first and last year of life; the open one has no `age_high`.
+    """
+    if not cell:
+        return {}
+    if cell in RANGES:
+        low, _, high = cell.removeprefix("more than ").partition("-")
+        bounds: dict[str, Label] = {"age_low": float(low), **({"age_high": float(high)} if high else {})}
+        return {"age_group": RANGES[cell], "age_range": cell, **bounds}
+    try:
+        years = float(cell)
+    except ValueError:
+        years = -1.0
+    if not 0 <= years <= 130:
+        raise UserError(f"{where}: age {cell!r}; expected years or one of {', '.join(RANGES)}")
+    return {"age_group": six_groups(years), "age": years}
+
+
+def _layout(config: Config) -> str:
+    """Which tables to read.
+
+    Raises:
+        UserError: a table is absent, or both kinds are there and the settings do not say which.
+    """
+    names = {layout: [pattern.format(split) for split in SPLITS] for layout, pattern in TABLES.items()}
+    there = {layout: [name for name in files if (config.root / name).is_file()] for layout, files in names.items()}
+    found = [layout for layout in names if there[layout]] if config.layout == "auto" else [config.layout]
+    if len(found) > 1:
+        raise UserError(f"{config.root}: has tables of age groups and of years; choose with --set dataset.layout=groups or years")
+    wanted = names[found[0]] if found else [*names["groups"], "or", *names["years"]]
+    absent = [name for name in wanted if not found or name not in there[found[0]]]
+    if absent:
+        raise UserError(f"{config.root}: no {' '.join(absent)}; expected FairFace's folder with train/, val/ and both tables")
+    return found[0]
+
+
+def build(config: Config) -> FairFace:
+    """The dataset of a config."""
+    return FairFace(config)
