@@ -37,7 +37,7 @@ def build_optimizer(parameters: Mapping[str, nn.Parameter], stage: Stage) -> Opt
     settings = stage.optimizer
     name = settings.base if settings.type == "sam" else settings.type
     if settings.type == "sam":
-        options = {"rho": settings.rho, "adaptive": settings.adaptive, "interval": settings.interval}
+        options: dict[str, Any] = {"rho": settings.rho, "adaptive": settings.adaptive, "interval": settings.interval}
         return SAM(groups, _CLASSES[name], **options, **_options(name, settings))
     return _CLASSES[name](groups, **_options(name, settings))
 
