@@ -17,9 +17,10 @@ from preprocessing.types import RawSample
 
 RUN_FILE = "preprocess.json"
 """Marks a folder that preprocessing writes to; such a folder is not searched for photos."""
-SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .dib .tif .tiff .webp .pgm .ppm .pbm .pnm .jp2 .j2k .avif .heic .heif .ico .tga .mpo".split()
-)
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
+_OTHER = tuple(f".{name}" for name in "png apng gif bmp dib tif tiff webp avif heic heif jp2 j2k ico tga".split())
+_PLAIN = (".pgm", ".ppm", ".pbm", ".pnm")
+SUFFIXES = frozenset({*_JPEG, *_OTHER, *_PLAIN})
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")
 
 
@@ -124,7 +125,7 @@ def _looks_like_photo(path: Path) -> bool:
 
 
 def locate(root: Path, image: str) -> Path:
-    """The file of a sample: its path as written, else the entry whose normal form it is (names stored decomposed, or not in UTF-8)."""
+    """The file of a sample: its path as written, else the entry with that normal form (decomposed or not UTF-8 on disk)."""
     path = root / image
     if path.exists() or (image.isascii() and "?" not in image):
         return path
