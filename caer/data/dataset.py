@@ -3,6 +3,7 @@
 Enters: selected rows (`caer.data.rows`). Leaves: samples, and batches of uint8 RGB pictures with targets.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,8 @@ class SampleDataset(Dataset[dict[str, Any]]):
         self.sample_id = rows["sample_id"].tolist()
         self.source = rows["source"].tolist()
         self.has_face = rows["has_face"].to_numpy(bool)
-        folder = rows["manifest_folder"]
-        self._face_file = [str(Path(a, b)) if b else "" for a, b in zip(folder, rows["face_file"], strict=True)]
-        self._image_file = [str(Path(a, b)) if b else "" for a, b in zip(folder, rows["image_file"], strict=True)]
+        self._face_file = _files(rows, "face_file")
+        self._image_file = _files(rows, "image_file")
         self._face_box = _fixed(rows["face_box"], 4)
         self._face_landmarks = _fixed(rows["face_landmarks"], 10)
         self._image_box = _fixed(rows["image_box"], 4)
@@ -167,6 +167,12 @@ class SampleDataset(Dataset[dict[str, Any]]):
             return Path(path).read_bytes()
         except OSError as error:
             raise SampleError(f"sample {self.sample_id[i]}: {path}: {error.strerror}; preprocess again to restore it") from None
+
+
+def _files(rows: pd.DataFrame, column: str) -> list[str]:
+    """Paths of a column's files; empty where a row has none."""
+    pairs = zip(rows["manifest_folder"].tolist(), rows[column].tolist(), strict=True)
+    return [os.path.join(folder, name) if name else "" for folder, name in pairs]
 
 
 def _array(value: Any) -> np.ndarray:
