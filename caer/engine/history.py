@@ -36,8 +36,11 @@ class Progress:
 
     def __init__(self, stage: int, epochs: int, metric: str) -> None:
         self.stage, self.epochs, self.metric = stage, epochs, metric
-        self._started = time.monotonic()
-        self._done = 0
+        self.start()
+
+    def start(self) -> None:
+        """Set the clock that the time left is judged by."""
+        self._started, self._done = time.monotonic(), 0
 
     def batches(self, loader: Iterable[Any], epoch: int) -> Iterator[Any]:
         """Pass batches on; on a terminal with a bar."""

@@ -1,5 +1,6 @@
 """Which number format and memory layout pay on this machine."""
 
+import os
 from typing import Literal
 
 import torch
@@ -11,14 +12,16 @@ Precision = Literal["32", "bf16"]
 
 
 def resolve_device(config: Config) -> torch.device:
-    """The device that `config.device` means here.
+    """The device that `config.device` means here (the own one of several processes).
 
     Raises:
         UserError: CUDA is asked for and not there.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise UserError("device 'cuda' is not available to torch on this machine; set device: cpu or auto")
-    return torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if config.device == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def resolve_precision(config: Config, device: torch.device) -> Precision:

@@ -4,7 +4,8 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,17 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     if resume and (done := _already_done(config, stage, folder)):
         return done
     fit = _Fit(config, stage, folder, resume)
-    with sole_writer(config.run_folder):
-        return fit.run()
+    # Under torchrun or SLURM every rank comes here; the first one writes, and the others wait for it at the end.
+    with sole_writer(config.run_folder) if rank() == 0 else nullcontext():
+        result = fit.run()
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    return result
+
+
+def rank() -> int:
+    """Which of the processes that train together this is."""
+    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
 
 
 def _prepare_process() -> None:
@@ -116,7 +126,8 @@ class _Fit:
         self.tasks = build_tasks(config)
         check_monitor(config, self.tasks)
         last = folder / "last.ckpt"
-        self.checkpoint = read_checkpoint(last) if resume and last.is_file() else None
+        resumable = resume and last.is_file() and (folder / "config.yaml").is_file()
+        self.checkpoint = read_checkpoint(last) if resumable else None
         self.device = resolve_device(config)
         self.precision = resolve_precision(config, self.device)
         if self.checkpoint is not None:
@@ -172,6 +183,15 @@ class _Fit:
 
     def run(self) -> StageResult:
         """Train, keep, finish."""
+        if rank() == 0:
+            self._open_folder()
+        self._train()
+        if rank() == 0:
+            self.logger.finalize("success")
+            self._finish()
+        return self._result()
+
+    def _open_folder(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.checkpoint is None:
             for name in ("last.ckpt", "best.ckpt", "best.safetensors", "provenance.json", "metrics.csv"):
@@ -180,9 +200,6 @@ class _Fit:
         self._write_provenance(finished=False)
         self._announce()
         self.logger = TensorBoardLogger(str(self.folder), name="tensorboard", version="")
-        self._train()
-        self.logger.finalize("success")
-        return self._finish()
 
     def _announce(self) -> None:
         trainable, total = count_parameters(self.model)
@@ -201,7 +218,7 @@ class _Fit:
         stopped = patience is not None and bool(scores) and stalled(scores, self.config.monitor.mode) >= patience
         if self.stage.epochs == 0:
             if not self.module.history:
-                self._trainer(1).validate(self.module, _Epochs(self.data.val_loader), verbose=False)
+                self._trainer(1).validate(self.module, self._val_batches(), verbose=False)
                 self.module.finish_epoch({"epoch": 0, "global_step": 0, **self.module.val_row})
         elif done < self.stage.epochs and not stopped:
             if self.stage.cache_features:
@@ -209,12 +226,18 @@ class _Fit:
                 say(f"stage {self.number}: computing the frozen branches' features once")
                 self.data = self.data.cached(self.model.to(self.device), self.device, self.precision)
             trainer = self._trainer(self.stage.epochs - done)
+            train = _Batches(self._epoch_batches, len(self.data.train_loader(done)))
+            self.progress.start()
             with _interruptible():
-                trainer.fit(self.module, _Epochs(self._train_batches, self.data), _Epochs(self.data.val_loader))
+                trainer.fit(self.module, train, self._val_batches())
 
-    def _train_batches(self) -> Iterator[Any]:
+    def _epoch_batches(self) -> Iterator[Any]:
         epoch = self.module.epoch
         return self.progress.batches(self.data.train_loader(epoch), epoch)
+
+    def _val_batches(self) -> "_Batches":
+        loader = self.data.val_loader()
+        return _Batches(lambda: iter(loader), len(loader))
 
     def _trainer(self, epochs: int) -> lightning.Trainer:
         ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -240,6 +263,8 @@ class _Fit:
 
     def _keep(self, module: StageModule, row: Row) -> None:
         """After an epoch: checkpoints (best before last, so that a kill in between only repeats the epoch), logs, a line."""
+        if rank() > 0:
+            return
         best = best_epoch(module.scores, self.config.monitor.mode) == len(module.history) - 1
         content = {
             "stage": self.number,
@@ -258,25 +283,29 @@ class _Fit:
         if self.stage.epochs:
             self.progress.line(row, best)
 
-    def _finish(self) -> StageResult:
-        history, monitor = self.module.history, monitor_key(self.config)
+    def _result(self) -> StageResult:
+        history = self.module.history
         best = history[best_epoch(self.module.scores, self.config.monitor.mode)]
         epochs = len(history) if self.stage.epochs else 0
-        write_csv(self.folder / "metrics.csv", history)
+        return StageResult(self.folder, best[monitor_key(self.config)], int(best["epoch"]), epochs)
+
+    def _finish(self) -> None:
+        result, metric = self._result(), self.config.monitor.metric
+        write_csv(self.folder / "metrics.csv", self.module.history)
         state = read_checkpoint(self.folder / "best.ckpt")["model"]
-        facts = {"stage": str(self.number), "epoch": str(int(best["epoch"])), self.config.monitor.metric: repr(best[monitor])}
-        save_weights(self.folder / "best.safetensors", state, {"schema_version": "1", "name": self.config.name, **facts})
+        facts = {"name": self.config.name, "stage": str(self.number), "epoch": str(result.best_epoch)}
+        facts |= {"schema_version": "1", metric: repr(result.best_score)}
+        save_weights(self.folder / "best.safetensors", state, facts)
         self._write_provenance(
             finished=True,
-            best_score=best[monitor],
-            best_epoch=int(best["epoch"]),
-            epochs=epochs,
-            seconds=round(sum(row.get("seconds", 0.0) for row in history), 1),
+            best_score=result.best_score,
+            best_epoch=result.best_epoch,
+            epochs=result.epochs,
+            seconds=round(sum(row.get("seconds", 0.0) for row in self.module.history), 1),
             weights_sha256=sha256_file(self.folder / "best.safetensors"),
         )
-        score = f"best {self.config.monitor.metric} {best[monitor]:.4f} in epoch {int(best['epoch'])} of {epochs}"
+        score = f"best {metric} {result.best_score:.4f} in epoch {result.best_epoch} of {result.epochs}"
         say(f"stage {self.number} done: {score}; {self.folder}")
-        return StageResult(self.folder, best[monitor], int(best["epoch"]), epochs)
 
     def _write_provenance(self, **facts: Any) -> None:
         trainable, total = count_parameters(self.model)
@@ -287,17 +316,17 @@ class _Fit:
         write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))
 
 
-class _Epochs:
-    """Batches of whatever epoch is asked for. Lightning sees an iterable, not a DataLoader, and leaves samplers alone."""
+class _Batches:
+    """Batches of the epoch that is running. Lightning sees an iterable, not a DataLoader, and leaves samplers alone."""
 
-    def __init__(self, start: Any, data: Any = None) -> None:
-        self._start, self._data = start, data
+    def __init__(self, start: Callable[[], Iterator[Any]], count: int) -> None:
+        self._start, self._count = start, count
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._start())
+        return self._start()
 
     def __len__(self) -> int:
-        return len(self._data.train_loader(0)) if self._data is not None else len(self._start())
+        return self._count
 
 
 class _interruptible:

@@ -46,7 +46,9 @@ def build_model(config: Config, pretrained: bool | frozenset[str] = True, output
             load = pretrained if isinstance(pretrained, bool) else name in pretrained
             branches[name] = _branch(config, name, part, tasks, load)
     fusion = _fusion(config, tasks, branches) if len(branches) == 2 else None
-    return TwoBranchNet(branches.get("face"), branches.get("context"), fusion)
+    model = TwoBranchNet(branches.get("face"), branches.get("context"), fusion)
+    # Faster or as fast on every machine tried; done here so that training and prediction compute the same way.
+    return model.to(memory_format=torch.channels_last)
 
 
 def check_model(config: Config) -> None:

@@ -33,7 +33,8 @@ class Branch(nn.Module):
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """uint8 RGB [B, 3, H, W] -> pooled [B, out_dim] float32, attention [B, 1, h, w] or None."""
-        features = self.backbone.features((images.float() - self.mean) / self.std)
+        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        features = self.backbone.features(normalised)
         if self.attention is not None:
             return self.attention(features)
         return self.backbone.pool(features).float(), None
