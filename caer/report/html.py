@@ -32,15 +32,20 @@ def number(value: float | None, digits: int = 3) -> str:
     return NONE if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
+def points(value: float, signed: bool = False) -> str:
+    """A share in percent, or a signed difference in points: `+3.1`, `−0.4`, `0.0`."""
+    shown = f"{100 * value:.1f}".replace("-0.0", "0.0")
+    return ("+" + shown if signed and shown.strip("0.") and value > 0 else shown).replace("-", "−")
+
+
 def interval(estimate: Estimate, signed: bool = False) -> str:
     """A share with its interval in words: `78.2 [74.1, 82.0]`, in percent or points."""
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value is None:
         return NONE
-    sign = "+" if signed else ""
     if low is None or high is None:
-        return f"{100 * value:{sign}.1f}"
-    return f"{100 * value:{sign}.1f} [{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]"
+        return points(value, signed)
+    return f"{points(value, signed)} [{points(low, signed)}, {points(high, signed)}]"
 
 
 def estimate_cell(estimate: Estimate, signed: bool = False, bar: bool = True) -> str:
@@ -48,11 +53,10 @@ def estimate_cell(estimate: Estimate, signed: bool = False, bar: bool = True) ->
     value, low, high = (estimate[key] for key in ("value", "low", "high"))
     if value is None:
         return f'<span class="none">{NONE}</span>'
-    sign = "+" if signed else ""
-    shown = f'<span class="value">{100 * value:{sign}.1f}</span>'
+    shown = f'<span class="value">{points(value, signed)}</span>'
     if low is None or high is None:
         return shown
-    shown += f' <span class="interval">[{100 * low:{sign}.1f}, {100 * high:{sign}.1f}]</span>'
+    shown += f' <span class="interval">[{points(low, signed)}, {points(high, signed)}]</span>'
     if signed or not bar:
         return shown
     left, width = 100 * max(low, 0), max(100 * (min(high, 1) - max(low, 0)), 0.8)
@@ -61,15 +65,23 @@ def estimate_cell(estimate: Estimate, signed: bool = False, bar: bool = True) ->
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", strong: Sequence[int] = ()) -> str:
-    """A table; the cells are HTML already, the first of each row is its heading, `strong` are rows to stand out."""
+    """A table; the cells are HTML already, the first of each row is its heading, `strong` are rows to stand out.
+
+    On a phone a table of more than four columns becomes one block a row, each cell with its column's name.
+    """
     lines = []
     for i, row in enumerate(rows):
-        cells = f'<th scope="row">{row[0]}</th>' + "".join(f"<td>{cell}</td>" for cell in row[1:])
+        cells = f'<th scope="row">{row[0]}</th>' + "".join(
+            f"<td><span>{name}</span><div>{cell}</div></td>" for name, cell in zip(head[1:], row[1:], strict=True)
+        )
         lines.append(f'<tr class="strong">{cells}</tr>' if i in strong else f"<tr>{cells}</tr>")
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     title = f"<caption>{caption}</caption>" if caption else ""
     body = "".join(lines)
-    return f'<div class="scroll" tabindex="0"><table>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    kind = ' class="wide"' if len(head) > 4 else ""
+    return (
+        f'<div class="scroll" tabindex="0"><table{kind}>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    )
 
 
 def tiles(entries: Iterable[tuple[str, str, str]]) -> str:

@@ -77,7 +77,7 @@ def header(metrics: Json) -> str:
         lead += f"{answered['prior']:,} that this model cannot look at are answered with the class shares of its training rows. "
     if rows["rejected_in_review"]:
         lead += f"{rows['rejected_in_review']:,} rows rejected in review are left out. "
-    lead += "Brackets are 95% intervals; groups (else photos) are resampled as a whole."
+    lead += "Scores are percentages; brackets are 95% intervals, for which groups (else photos) are resampled as a whole."
     parts = [
         html.paragraph(f"Evaluation of the {html.text(run['output'])} output", "eyebrow"),
         f"<h1>{html.text(run['name'])}, seed {run['seed']}, stage {run['stage']}</h1>",
@@ -110,11 +110,15 @@ def _tiles(task: Json) -> str:
     for name, key in (("Accuracy", "accuracy"), ("Macro-F1", "macro_f1"), ("Balanced accuracy", "balanced_accuracy")):
         low, high = scores[key]["low"], scores[key]["high"]
         below = f"[{html.percent(low)}, {html.percent(high)}]" if low is not None else "no interval"
-        entries.append((name, html.percent(scores[key]["value"]), below))
+        entries.append((name, _percentage(scores[key]["value"]), below))
     after, before = calibration["after"], calibration["before"]
     below = f"{html.percent(before['ece'])} before temperature" if after else "no val rows for a temperature"
-    entries.append(("Calibration error", html.percent((after or before)["ece"]), below))
+    entries.append(("Calibration error", _percentage((after or before)["ece"]), below))
     return html.tiles(entries)
+
+
+def _percentage(value: float | None) -> str:
+    return f'{html.percent(value)}<span class="unit">%</span>'
 
 
 def draw(task: Json) -> dict[str, bytes]:

@@ -37,12 +37,14 @@ th:first-child{text-align:left;white-space:normal;min-width:6.5rem;overflow-wrap
 tbody th{font-weight:500}
 .strong th,.strong .value{font-weight:700}
 .value{font-weight:550}
+td>span:first-child{display:none}
+.unit{font-size:.6em;font-weight:500;color:var(--soft);margin-left:.1em}
 .interval{font-size:.85em}
 .none{color:var(--soft)}
 .track{display:block;position:relative;height:.32rem;margin-top:.25rem;border-radius:.2rem;background:var(--line);min-width:6rem}
 .track i{position:absolute;top:0;height:100%;background:var(--band);border-radius:.2rem}
 .track b{position:absolute;top:-.1rem;height:.52rem;width:.16rem;margin-left:-.08rem;background:var(--accent);border-radius:.1rem}
-figure{margin:1rem 0;background:#fff;border:1px solid var(--line);border-radius:.7rem;padding:.8rem;max-width:44rem}
+figure{margin:1rem 0;background:#fff;border:1px solid var(--line);border-radius:.7rem;padding:.8rem;max-width:37rem}
 figure img{display:block;width:100%;height:auto}
 figcaption{color:#5d6571;font-size:.875rem;padding-top:.5rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;align-items:start}
@@ -67,6 +69,12 @@ summary{cursor:pointer;color:var(--accent)}
 pre{overflow-x:auto;font-size:.82rem;background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem}
 @media (max-width:560px){main{padding:1.2rem .9rem 3rem}th,td{padding:.45rem .65rem}.facts div{grid-template-columns:1fr}
 .tiles{grid-template-columns:1fr 1fr;gap:.6rem}.tiles dd{font-size:1.5rem}.tiles div{padding:.65rem .8rem}
-section{margin-top:2rem}.value,.interval{display:inline-block}figure{padding:.4rem}}
+section{margin-top:2rem}figure{padding:.4rem}
+.wide,.wide tbody,.wide tr,.wide th,.wide td{display:block}.wide thead{display:none}.wide caption{display:block}
+.wide tr{border-top:1px solid var(--line);padding:.55rem .8rem}.wide tr:first-child{border-top:0}
+.wide th:first-child{padding:0 0 .25rem;border:0;font-weight:650}
+.wide td{display:grid;grid-template-columns:minmax(6.5rem,38%) 1fr;gap:.6rem;padding:.16rem 0;border:0;
+text-align:left;white-space:normal}
+.wide td>span:first-child{display:block;color:var(--soft)}}
 @media print{section{break-inside:avoid}}
 """
