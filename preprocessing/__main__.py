@@ -20,7 +20,7 @@ def _commands() -> None:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0917  the command line
     out: Annotated[Path, typer.Option(help="Folder to write to; run again to resume.")],
     dataset: Annotated[str, typer.Option(help="image_folder, dataframe, genki4k, ... (preprocessing/datasets).")] = "",
     root: Annotated[Path | None, typer.Option(help="Folder that holds the photos (dataframe: or the table itself).")] = None,
@@ -35,6 +35,25 @@ def run(
 ) -> None:
     """Detect, select and crop the faces of a dataset's photos; write OUT/manifest.parquet."""
     run_command(lambda: _run(_tree(config, overrides, dataset, root, detector), out, workers, write_context, limit))
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for photos/, labels.csv and truth.parquet.")],
+    preset: Annotated[str, typer.Option(help="demo_v1 (balanced, clean) or demo_v4 (10:1, label noise).")] = "demo_v1",
+    n: Annotated[int | None, typer.Option(help="Photos in all.", min=1)] = None,
+    seed: Annotated[int, typer.Option(help="Of the scenes and the drawings.")] = 17,
+    workers: Annotated[int, typer.Option(help="Processes; 0 for one a core.", min=0, max=256)] = 0,
+) -> None:
+    """Draw scenes with known truth, to try everything without a download."""
+
+    def draw() -> None:
+        from preprocessing.demo import draw_demo
+
+        draw_demo(out, preset, n, seed, workers)
+        print(f"drawn: {out} (labels.csv, truth.parquet, photos/)")
+
+    run_command(draw)
 
 
 @app.command()
@@ -96,13 +115,6 @@ def _report(summary: Mapping[str, Any], manifest: Path) -> None:
     for name, note in {**summary["dataset"], **({"decisions": summary["decisions"]} if "decisions" in summary else {})}.items():
         print(f"{name}: {note}")
     print(f"manifest: {manifest} (rows {summary['row_hash'][:16]})")
-
-
-def _add_demo() -> None:
-    """The subcommand `demo` lives with the drawn scenes."""
-    from preprocessing.demo import command
-
-    app.command("demo")(command.demo)
 
 
 def main() -> None:

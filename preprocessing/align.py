@@ -1,7 +1,7 @@
 """The face crop at load time: one warp from the stored, generous, upright crop to the network's square input.
 
-Aligned: the similarity that brings the five landmarks closest to the ArcFace template (https://arxiv.org/abs/1801.07698). Plain: the square
-around the box. Coordinates are continuous: pixel i covers [i, i + 1].
+Aligned: the similarity that brings the five landmarks closest to the ArcFace template (https://arxiv.org/abs/1801.07698).
+Plain: the square around the box. Coordinates are continuous: pixel i covers [i, i + 1].
 """
 
 import cv2
@@ -16,7 +16,7 @@ TEMPLATE = np.array(
 TEMPLATE_SIDE = 112.0
 
 
-def warp_face(
+def warp_face(  # noqa: PLR0917
     crop: np.ndarray, box: np.ndarray, landmarks: np.ndarray | None, size: int, aligned: bool, margin: float
 ) -> np.ndarray:
     """Cut the face out of its stored crop.

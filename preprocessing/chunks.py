@@ -1,7 +1,8 @@
 """A chunk: a fixed run of samples, processed as one piece of work that is either done (its part is there) or not.
 
-Enters: samples. Leaves: their pictures under OUT, then one part of the manifest whose name tells what it was made from: the settings, the
-samples, the sizes and times of their files. A part of the same name is therefore never made twice, and one of other inputs never used.
+Enters: samples. Leaves: their pictures under OUT, then one part of the manifest whose name tells what it was made from: the
+settings, the samples, the sizes and times of their files. A part of the same name is therefore never made twice, and one of
+other inputs never used.
 """
 
 import json

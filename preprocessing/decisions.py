@@ -1,8 +1,8 @@
 """Review decisions: `OUT/decisions.jsonl`, append-only, by sample id; applied again at each run.
 
-A line is `{"sample_id": ID, "action": ACTION, ...}`:
-`reject` (the row gets the status `rejected`), `accept` (takes a rejection back), `relabel` with `task` and `label` (null: no label),
-`face` with `box` (the detected face that overlaps it most becomes the sample's; null: as selected). Later lines win.
+A line is `{"sample_id": ID, "action": ACTION, ...}`: `reject` (the row gets the status `rejected`), `accept` (takes a rejection
+back), `relabel` with `task` and `label` (null: no label), `face` with `box` (the detected face that overlaps it most becomes
+the sample's; null: as selected). Later lines win.
 """
 
 import json
@@ -104,8 +104,8 @@ def apply_decisions(rows: Iterable[dict[str, Any]], decisions: Decisions, label_
         UserError: a label for a task that the dataset does not have, or of the wrong kind.
     """
     changed = []
-    for row in rows:
-        row = dict(row)
+    for original in rows:
+        row = dict(original)
         identity = row["sample_id"]
         for task, label in decisions.labels.get(identity, {}).items():
             row[f"label_{task}"] = _label(task, label, label_types)

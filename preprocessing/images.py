@@ -1,7 +1,8 @@
 """Image files -> upright RGB arrays, and JPEG bytes both ways.
 
-Enters: a path to anything that claims to be a picture. Leaves: [H, W, 3] uint8 RGB with the EXIF orientation applied, or an `ImageError`
-that says why not. Alpha is composited on white; 16-bit and float pictures are scaled to 8 bits; of an animation the first frame counts.
+Enters: a path to anything that claims to be a picture. Leaves: [H, W, 3] uint8 RGB with the EXIF orientation applied, or an
+`ImageError` that says why not. Alpha is composited on white; 16-bit and float pictures are scaled to 8 bits; of an animation
+the first frame counts.
 """
 
 import io
@@ -105,7 +106,8 @@ def to_rgb(image: Image.Image) -> np.ndarray:
 def scale_to_8bit(values: np.ndarray, integer: bool) -> np.ndarray:
     """Grey values of more than 8 bits as uint8.
 
-    Integers are taken as 16-bit; what lies beyond, and floats, are scaled by the range that fits: 1, 255, 65535 or their own maximum.
+    Integers are taken as 16-bit; what lies beyond, and floats, are scaled by the range that fits: 1, 255, 65535 or their own
+    maximum.
     """
     values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     highest = float(values.max(initial=0.0))

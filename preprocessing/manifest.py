@@ -1,6 +1,7 @@
 """The manifest: one row per sample in Parquet, with a JSON sidecar. What training, evaluation and review read.
 
-Enters: rows as plain dicts. Leaves: `manifest.parquet` and `manifest.json`; back as a `Manifest`. File names are relative to its folder.
+Enters: rows as plain dicts. Leaves: `manifest.parquet` and `manifest.json`; back as a `Manifest`. File names are relative to
+its folder.
 """
 
 import hashlib

@@ -1,7 +1,8 @@
 """A dataset -> a manifest, on all cores, resumable.
 
-Enters: a dataset, settings, an output folder. Leaves there: `faces/`, `images/`, `manifest.parquet` with its sidecar, `summary.json`, and the
-parts from which a run that was killed, or is repeated with more photos, goes on. The rows depend neither on the number of workers nor on kills.
+Enters: a dataset, settings, an output folder. Leaves there: `faces/`, `images/`, `manifest.parquet` with its sidecar,
+`summary.json`, and the parts from which a run that was killed, or is repeated with more photos, goes on. The rows depend
+neither on the number of workers nor on kills.
 """
 
 import importlib.metadata
@@ -41,7 +42,7 @@ class Result:
     summary: dict[str, Any]
 
 
-def preprocess(
+def preprocess(  # noqa: PLR0917
     dataset: Dataset,
     settings: Settings,
     out: Path,
@@ -60,7 +61,8 @@ def preprocess(
         limit: only the first so many photos.
 
     Raises:
-        UserError: the dataset is empty or inconsistent, `out` belongs to another run or cannot be written, a review decision does not fit.
+        UserError: the dataset is empty or inconsistent, `out` belongs to another run or cannot be written, a review decision
+            does not fit.
     """
     build_detector(settings)  # says at once what is wrong with it
     samples = _samples(dataset, limit)
@@ -123,8 +125,9 @@ def _content(config: BaseModel, skip: set[str] | None = None) -> dict[str, Any]:
     content = config.model_dump(mode="json", exclude=skip)
     for name in content:
         value = getattr(config, name)
-        if isinstance(value, Path) and value.is_file():
-            content[name] = {"file": str(value), "sha256": sha256_file(value)}
+        paths = [p for p in (value if isinstance(value, list) else [value]) if isinstance(p, Path) and p.is_file()]
+        if paths:
+            content[name] = [{"file": str(path), "sha256": sha256_file(path)} for path in paths]
     return content
 
 

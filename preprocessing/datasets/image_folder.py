@@ -23,7 +23,7 @@ class Config(SplitConfig):
     task: str = "emotion"
     """The task that the class folders annotate."""
     layout: Literal["auto", "split", "class"] = "auto"
-    """Whether the first folder is a split or a class; `auto`: splits if every first folder is called like one (train, val, test, ...)."""
+    """What the first folder is; `auto`: a split if every first folder is called like one (train, test, ...), else a class."""
 
 
 class ImageFolder:
