@@ -4,16 +4,22 @@ import shutil
 
 import numpy as np
 import pytest
+from conftest import require
 from made_manifest import CLASSES, DrawnFace, draw, made_config, made_manifest
+from PIL import Image
 
 from caer.data.rows import Rows
 from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
+from caer.evaluation.predictions import predict_rows
 from caer.predict import Predictor
+from preprocessing.datasets import image_folder
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, write_json
 from preprocessing.images import encode_jpeg
+from preprocessing.pipeline import preprocess
 from preprocessing.settings import Settings
+from preprocessing.weights import retinaface_onnx
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +146,38 @@ def test_settings_come_from_the_run(config):
 def test_no_run_there_is_one_clear_line(tmp_path):
     with pytest.raises(UserError, match="no such run folder"):
         Predictor(tmp_path / "absent")
+
+
+def test_real_photos_are_answered_from_their_files_as_their_rows_are(config, astronaut, tmp_path):
+    """Files with EXIF orientation, PNG and JPEG; the default detector; two faces, one face, none."""
+    try:
+        retinaface_onnx()
+    except UserError as error:
+        require("weights", False, str(error))
+    photos = {
+        "val/smile/both.png": np.concatenate([astronaut, astronaut[:, ::-1]], axis=1),
+        "val/sad/one.jpg": astronaut,
+        "val/angry/none.jpg": np.full((120, 200, 3), 90, np.uint8),
+    }
+    for name, pixels in photos.items():
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(pixels if name != "val/sad/one.jpg" else np.ascontiguousarray(np.rot90(pixels)))
+        exif = image.getexif()
+        exif[0x0112] = 1 if name != "val/sad/one.jpg" else 6  # turned by a quarter, and the file says so
+        image.save(tmp_path / "photos" / name, exif=exif)
+    dataset = image_folder.build(image_folder.Config(root=tmp_path / "photos"))
+    settings = Settings(select="all")
+    preprocess(dataset, settings, tmp_path / "data", workers=1)
+    real = made_config(tmp_path / "data" / "manifest.parquet")
+    predictor = Predictor(config.run_folder, settings)
+    rows = Rows(real, predictor.run.tasks).split("val")
+    assert sorted(rows["status"]) == ["no_face", "ok", "ok", "ok"]
+    how = {"device": predictor.device, "precision": "32", "priors": {"emotion": [1 / 3] * 3}}
+    table = predict_rows(predictor.model, predictor.run.tasks, rows, real, "fused", **how)
+    for image, expected in table.assign(rank=rows["rank"]).groupby("image"):
+        answers = predictor.predict(tmp_path / "photos" / image)
+        assert [a.rank for a in answers] == list(expected["rank"])
+        for answer, row in zip(answers, expected.itertuples(), strict=True):
+            assert (answer.status, answer.answered_by) == (row.status, row.answered_by)
+            assert answer.probabilities["emotion"] == pytest.approx(np.array(row.prob_emotion), abs=1e-5)
+            assert answer.gates["emotion"] == pytest.approx(np.array(row.gates_emotion), abs=1e-5)
