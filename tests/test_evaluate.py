@@ -10,11 +10,12 @@ from made_manifest import CLASSES, edit_manifest, made_config, made_manifest
 from made_predictions import made_predictions
 
 from caer.engine.run import fit_stage
-from caer.evaluation import metrics, subgroups, summary
+from caer.evaluation import ceilings, metrics, subgroups, summary
 from caer.evaluation.console import summary_lines
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.ledger import read_ledger, record_look
 from caer.evaluation.predictions import Predictions, group_names, read_predictions, task_rows, write_predictions
+from preprocessing.demo.world import EMOTIONS, HIDDEN, PRESETS, draw_world
 from preprocessing.errors import UserError
 
 # ---- made-up predictions ----
@@ -145,6 +146,39 @@ def test_foreign_prediction_files_are_refused_in_one_line(tmp_path, content, exp
         path.write_bytes(content)
     with pytest.raises(UserError, match=expected):
         read_predictions(path)
+
+
+# ---- drawn data ----
+
+
+def drawn_truth(count: int) -> pd.DataFrame:
+    """Truth of photos that nobody has drawn, as `read_truth` gives it."""
+    random = np.random.default_rng(7)
+    worlds = [vars(draw_world(PRESETS["demo_v1"], random)) for _ in range(count)]
+    truth = pd.DataFrame(worlds).assign(preset="demo_v1", path=[f"photos/{i}.jpg" for i in range(count)])
+    truth["reliable"] = ~truth["stage"] & (truth["face_emotion"] != HIDDEN)
+    return truth.set_index("path")
+
+
+def test_demo_facts_give_ceilings_and_the_gate_on_unreliable_faces():
+    truth = drawn_truth(200)
+    hidden = truth["face_emotion"] == HIDDEN
+    gates = [(0.0, 0.5) if h else (0.8, 0.2) if r else (0.4, 0.6) for h, r in zip(hidden, truth["reliable"], strict=True)]
+    status = ["no_face" if h else "ok" for h in hidden]
+    targets = [EMOTIONS.index(name) for name in truth["emotion"]]
+    predictions = made_predictions(targets, targets, classes=list(EMOTIONS), gates=gates, status=status)
+    facts = ceilings.demo_facts(task_rows(predictions, "emotion"), "emotion", truth.sample(frac=1, random_state=0))
+    known = facts["ceilings"]["expected"]
+    assert known["context"] < known["both"] < known["both_with_cue"] < 1
+    gate = facts["gate_reliability"]
+    assert gate["unreliable"]["value"] == pytest.approx(0.6)
+    assert gate["difference"]["value"] == pytest.approx(0.4)
+    assert gate["n_reliable"] + gate["n_unreliable"] == status.count("ok")
+
+
+def test_rows_that_were_not_drawn_have_no_demo_facts():
+    predictions = made_predictions([0, 1], [0, 1], images=["photos/0.jpg", "elsewhere.jpg"])
+    assert ceilings.demo_facts(task_rows(predictions, "emotion"), "emotion", drawn_truth(3)) == {}
 
 
 # ---- subgroups and ledger ----

@@ -32,7 +32,7 @@ STYLE: dict[Any, Any] = {
     "grid.color": COLOURS["grid"],
     "figure.constrained_layout.use": True,
 }
-WIDTH = 5.2
+WIDTH = 4.6
 
 
 def new_figure(height: float, columns: int = 1, width: float = WIDTH, rows: int = 1) -> tuple[Figure, list[Axes]]:
