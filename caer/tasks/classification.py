@@ -85,7 +85,7 @@ class Classification(Task):
         index = {name: i for i, name in enumerate(self.classes)}
         targets = np.full(len(series), self.missing, dtype=np.int64)
         for row, value in enumerate(series.tolist()):
-            if value == "" or pd.isna(value):
+            if pd.isna(value) or value == "":
                 continue
             name = _plain(value) if isinstance(value, int | float) else str(value)
             if name not in index:
