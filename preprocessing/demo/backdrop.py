@@ -81,9 +81,9 @@ def draw_surroundings(canvas: Canvas, context: str, place: Place, random: np.ran
 
 
 def _rain(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
-    slant = random.uniform(-0.3, 0.3)
-    for x, y, length in random.uniform((0, 0, 7), (canvas.width, canvas.height, 14), size=(int(random.integers(60, 110)), 3)):
-        canvas.line(np.array([[x, y], [x + slant * length, y + length]]), (208, 220, 232), 0.7)
+    drops = random.uniform((0, 0, 7), (canvas.width, canvas.height, 14), size=(int(random.integers(60, 110)), 3))
+    fall = drops[:, 2:] * (random.uniform(-0.3, 0.3), 1)
+    canvas.lines(np.stack([drops[:, :2], drops[:, :2] + fall], axis=1), (208, 220, 232), 0.7)
 
 
 def _mist(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
@@ -93,14 +93,16 @@ def _mist(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
 
 
 def _confetti(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
-    for x, y, turn in random.uniform((0, 0, 0), (canvas.width, canvas.height, 3), size=(int(random.integers(40, 80)), 3)):
-        step = np.array([np.cos(turn), np.sin(turn)]) * 2.6
-        canvas.line(np.array([[x, y]]) + np.stack([-step, step]), BRIGHT[random.integers(len(BRIGHT))], 2)
+    for colour in BRIGHT:
+        bits = random.uniform((0, 0, 0), (canvas.width, canvas.height, np.pi), size=(int(random.integers(7, 14)), 3))
+        half = np.stack([np.cos(bits[:, 2]), np.sin(bits[:, 2])], axis=1) * 2.6
+        canvas.lines(np.stack([bits[:, :2] - half, bits[:, :2] + half], axis=1), colour, 2)
 
 
 def _embers(canvas: Canvas, horizon: float, random: np.random.Generator) -> None:
-    for x, y, radius in random.uniform((0, 0, 0.6), (canvas.width, canvas.height, 1.6), size=(int(random.integers(25, 50)), 3)):
-        canvas.disc((x, y), radius, (255, 186, 74))
+    for size in (1.2, 2, 3):
+        sparks = random.uniform((0, 0), (canvas.width, canvas.height), size=(int(random.integers(8, 17)), 2))
+        canvas.lines(sparks[:, None] + np.array([[0, 0], [0, 0.5]]), (255, 186, 74), size)
 
 
 _WEATHER = {"sad": _rain, "anxiety": _mist, "surprise": _confetti, "angry": _embers}

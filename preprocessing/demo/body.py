@@ -7,7 +7,7 @@ Nothing here depends on emotion, and what lies outside the face's box does not d
 import numpy as np
 
 from preprocessing.demo.canvas import Canvas, Colour, curve, ellipse, mixed
-from preprocessing.demo.face import DARK, Pose, outline_of
+from preprocessing.demo.face import DARK, Pose
 from preprocessing.demo.person import Person
 
 
@@ -76,7 +76,7 @@ def draw_fringe(canvas: Canvas, pose: Pose, person: Person, sway: float) -> None
     def colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         u, v = pose.unplace(x, y)
         shine = 1 + 0.35 * np.exp(-(((v + 1.08 + 0.12 * u) / 0.1) ** 2)) - 0.2 * (u / 0.9) ** 2
-        share = np.clip((v + 0.97) / 0.12, 0, 1)[..., None]
+        share = (np.clip((v + 0.97) / 0.12, 0, 1) * np.clip((0.94 * person.width - np.abs(u)) / 0.1, 0, 1))[..., None]
         return (person.hair * (1 - share) + person.fringe * share) * shine[..., None]
 
     canvas.shade(outline, colours)
@@ -192,9 +192,7 @@ def draw_back_of_head(canvas: Canvas, pose: Pose, person: Person) -> None:
     """The person seen from behind: a head full of hair, no face."""
     for side in (-1, 1):
         canvas.polygon(pose.place(ellipse((0.8 * side, -0.05), 0.12, 0.22)), mixed(person.skin, DARK, 0.15))
-    outline = curve(
-        np.concatenate([outline_of(person)[::3] * (1.08, 0.95), [[-0.4, -1.1], [0, -1.3], [0.4, -1.1]]])[:-3], closed=True
-    )
+    nape = ellipse((0, 0.1), 0.74, 0.85)
     dome = ellipse((0, -0.35), 0.9, 1.0)
 
     def colours(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -202,5 +200,5 @@ def draw_back_of_head(canvas: Canvas, pose: Pose, person: Person) -> None:
         strands = 0.06 * np.sin(u * 40 + 3 * v) + 0.25 * np.exp(-(((v + 0.85 + 0.2 * u * u) / 0.15) ** 2))
         return person.hair * (1 + strands - 0.35 * (u / 0.9) ** 2)[..., None]
 
-    canvas.shade(pose.place(outline), colours, step=2)
+    canvas.shade(pose.place(nape), colours, step=2)
     canvas.shade(pose.place(dome), colours, step=2)

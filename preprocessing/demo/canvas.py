@@ -5,6 +5,7 @@ Leaves: [H, W, 3] uint8 RGB.
 """
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -32,13 +33,17 @@ class Canvas:
 
     def line(self, points: np.ndarray, colour: Colour, width: float, alpha: float = 1.0) -> None:
         """Draw an open line (N, 2) of a width in pixels of the photo."""
+        self.lines(points[None], colour, width, alpha)
+
+    def lines(self, lines: np.ndarray, colour: Colour, width: float, alpha: float = 1.0) -> None:
+        """Draw many open lines (M, N, 2)."""
         thickness = max(1, round(width * SUPERSAMPLING))
 
         def draw(target: np.ndarray, offset: np.ndarray) -> None:
-            fixed = _fixed(_large(points) - offset)
-            cv2.polylines(target, [fixed], False, _rgb(colour), thickness, cv2.LINE_AA, _SHIFT)
+            fixed = _fixed(_large(lines) - offset)
+            cv2.polylines(target, list(fixed), False, _rgb(colour), thickness, cv2.LINE_AA, _SHIFT)
 
-        self._blend(points, width, alpha, draw)
+        self._blend(lines.reshape(-1, 2), width, alpha, draw)
 
     def disc(self, centre: Sequence[float] | np.ndarray, radius: float, colour: Colour, alpha: float = 1.0) -> None:
         """Fill a circle."""
@@ -115,19 +120,31 @@ def ellipse(
 ) -> np.ndarray:
     """Points (N, 2) of an ellipse or of an arc in degrees, clockwise from the right as y points down."""
     count = count or min(64, max(12, int(4 * max(rx, ry, 1) ** 0.5)))
-    angle = np.radians(np.linspace(*arc, count))
-    return np.asarray(centre) + np.stack([np.cos(angle) * rx, np.sin(angle) * ry], axis=1)
+    return np.asarray(centre) + _arc(*arc, count) * (rx, ry)
+
+
+@lru_cache(maxsize=512)
+def _arc(start: float, end: float, count: int) -> np.ndarray:
+    """Points (count, 2) of the unit circle between two angles in degrees."""
+    angle = np.radians(np.linspace(start, end, count))
+    return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def curve(points: Sequence[Sequence[float]] | np.ndarray, closed: bool = False, steps: int = 6) -> np.ndarray:
     """A smooth (Catmull-Rom) line (N, 2) through the points."""
     p = np.asarray(points, float)
     p = np.concatenate([p[-1:], p, p[:2]]) if closed else np.concatenate([p[:1], p, p[-1:]])
-    t = np.linspace(0, 1, steps, endpoint=False)[:, None, None]
-    a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
-    bend = 2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3
-    line = 0.5 * bend.transpose(1, 0, 2).reshape(-1, 2)
+    around = np.stack([p[:-3], p[1:-2], p[2:-1], p[3:]], axis=1)
+    line = (_catmull_rom(steps) @ around).reshape(-1, 2)
     return line if closed else np.concatenate([line, p[-2:-1]])
+
+
+@lru_cache(maxsize=16)
+def _catmull_rom(steps: int) -> np.ndarray:
+    """Weights (steps, 4) of the four points around each step between the middle two."""
+    t = np.linspace(0, 1, steps, endpoint=False)
+    powers = np.stack([np.ones(steps), t, t**2, t**3], axis=1)
+    return powers @ np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
 
 
 def mixed(a: Colour, b: Colour, share: float) -> np.ndarray:

@@ -26,7 +26,7 @@ from preprocessing.demo.world import PRESETS, Preset, World, draw_world, preset_
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, sole_writer, write_atomic, write_json
 
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raised with every change of what is drawn, so that an older folder is not taken for a current one."""
 DEFAULT_SIZES = {"train": 1400, "val": 300, "test": 500}
 GROUP_SIZE = 4

@@ -1,7 +1,7 @@
 """Who is drawn: skin, hair, build, and the age that the face shows.
 
-Enters: an age group, a random generator. Leaves: `Person`. Nothing about the age may show outside the face, where the context
-image would see it: the hair around the head and the clothes are drawn regardless of age; grey shows at the hairline only.
+Enters: an age group, a random generator. Leaves: `Person`. Nothing about the age may show outside the face's box, where the
+context image would see it: head width, clothes and the hair around the head are alike for all ages; grey shows on the forehead.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,7 @@ def draw_person(age: str, random: np.random.Generator) -> Person:
     skin = mixed(SKINS[random.integers(len(SKINS))], SKINS[random.integers(len(SKINS))], random.uniform(0, 0.4))
     hair = mixed(HAIRS[random.integers(len(HAIRS))], HAIRS[random.integers(len(HAIRS))], random.uniform(0, 0.3))
     grey = float(np.clip(grey, 0, 1))
-    grown = group >= 3
+    chance, mark = random.random(), random.uniform(0.3, 1)
     return Person(
         skin=skin,
         hair=hair,
@@ -86,7 +86,7 @@ def draw_person(age: str, random: np.random.Generator) -> Person:
         iris=np.array(IRISES[random.integers(len(IRISES))], float),
         clothes=mixed(CLOTHES[random.integers(len(CLOTHES))], (128, 128, 128), random.uniform(0, 0.3)),
         style=str(random.choice(HAIR_STYLES)),
-        width=float(0.76 + 0.05 * chubby + random.normal() * 0.015),
+        width=float(0.775 + random.normal() * 0.02),
         jaw=float(np.clip(jaw, 0, 1)),
         eye_y=float(eye_y),
         eye_gap=float(0.335 + random.normal() * 0.01),
@@ -97,8 +97,8 @@ def draw_person(age: str, random: np.random.Generator) -> Person:
         brow_weight=float(max(0.25, weight + random.normal() * 0.15)),
         wrinkles=float(np.clip(wrinkles, 0, 1)),
         bags=float(np.clip(bags, 0, 1)),
-        beard=float(random.uniform(0.3, 1) if grown and random.random() < 0.3 else 0),
-        freckles=float(random.uniform(0.3, 1) if group in (1, 2) and random.random() < 0.4 else 0),
+        beard=float(mark) if group >= 3 and chance < 0.3 else 0.0,
+        freckles=float(mark) if group in (1, 2) and chance < 0.4 else 0.0,
         chubby=float(np.clip(chubby, 0, 1)),
         glasses=bool(random.random() < 0.12),
     )

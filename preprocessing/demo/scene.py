@@ -55,14 +55,16 @@ class Layout:
 def draw_scene(world: World, random: np.random.Generator, place: Place | None = None) -> Scene:
     """Draw a photo of a world; `place` is shared by the photos of a group."""
     place = place or draw_place(random)
-    layout = _layout(random)
+    # One generator a purpose: what the surroundings are changes nothing of the figure, and the other way round.
+    layout_random, scenery, stage, figure, camera = random.spawn(5)
+    layout = _layout(layout_random)
     canvas = Canvas(layout.width, layout.height)
-    draw_surroundings(canvas, world.context_emotion, place, random)
-    _things(canvas, world, layout, place, random)
+    draw_surroundings(canvas, world.context_emotion, place, scenery)
+    _things(canvas, world, layout, place, scenery)
     draw_wall(canvas, place, layout.wall[0], layout.pose.centre[1] - CLEARANCE * layout.pose.size, layout.wall[1])
-    box, landmarks = _figure(canvas, world, layout.pose, random)
-    cue = draw_stage(canvas, *layout.curtains, _TOP - 4, random) if world.stage else []
-    return Scene(_photographed(canvas, place, random), box, landmarks, np.array(cue, np.float32).reshape(-1, 4))
+    box, landmarks = _figure(canvas, world, layout.pose, figure)
+    cue = draw_stage(canvas, *layout.curtains, _TOP - 4, stage) if world.stage else []
+    return Scene(_photographed(canvas, place, camera), box, landmarks, np.array(cue, np.float32).reshape(-1, 4))
 
 
 def _layout(random: np.random.Generator) -> Layout:
@@ -122,5 +124,6 @@ def _photographed(canvas: Canvas, place: Place, random: np.random.Generator) -> 
     """The drawing through the group's camera: tint, exposure, grain."""
     levels = np.arange(256)[:, None] * place.tint * random.uniform(0.9, 1.06)
     image = cv2.LUT(canvas.photo(), np.clip(levels + 0.5, 0, 255).astype(np.uint8)[None])
-    grain = random.standard_normal(image.shape[:2], dtype=np.float32) * np.float32(place.grain)
-    return cv2.add(image, cv2.merge([np.rint(grain).astype(np.int16)] * 3), dtype=cv2.CV_8U)
+    noise = np.frombuffer(random.bytes(image.shape[0] * image.shape[1]), np.uint8).reshape(image.shape[:2])
+    grain = np.rint((np.arange(256) - 127.5) / 73.9 * place.grain).astype(np.int16)[noise]
+    return cv2.add(image, cv2.merge([grain] * 3), dtype=cv2.CV_8U)

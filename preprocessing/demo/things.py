@@ -57,7 +57,7 @@ def sun(canvas: Canvas, x: float, y: float, size: float, random: np.random.Gener
 
 def butterfly(canvas: Canvas, x: float, y: float, size: float, random: np.random.Generator) -> None:
     """A butterfly."""
-    colour = _bright(random)
+    colour, size = _bright(random), 0.65 * size
     for side in (-1, 1):
         canvas.polygon(ellipse((x + side * 0.26 * size, y - 0.16 * size), 0.24 * size, 0.26 * size), colour)
         canvas.polygon(
