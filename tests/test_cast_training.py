@@ -45,9 +45,9 @@ def test_caer_net_trains_in_one_stage_and_loads_again(manifest, tmp_path, stream
 def test_caer_net_resumes_to_the_same_weights(manifest, tmp_path):
     """With SAM at an interval, whose rhythm must survive the stop."""
     optimizer = {"type": "sam", "base": "sgd", "lr": 0.01, "rho": 0.05, "interval": 2}
-    whole = caer_config(manifest, tmp_path / "a", epochs=2, optimizer=optimizer)
+    whole = caer_config(manifest, tmp_path / "a", "face", epochs=2, optimizer=optimizer)
     fit_stage(whole, 1)
-    parts = caer_config(manifest, tmp_path / "b", epochs=2, optimizer=optimizer)
+    parts = caer_config(manifest, tmp_path / "b", "face", epochs=2, optimizer=optimizer)
     stop_after_first_epoch(parts)
     fit_stage(parts, 1)
     one, two = (load_run(c.run_folder).model.state_dict() for c in (whole, parts))
