@@ -60,7 +60,7 @@ def test_a_backbone_states_the_widths_it_gives(name):
 
 
 def test_an_unknown_backbone_lists_names_near_it():
-    with pytest.raises(UserError, match="unknown backbone 'resnset50d'; near it: .*resnest50d"):
+    with pytest.raises(UserError, match=r"unknown backbone 'resnset50d'; near it: .*resnest50d"):
         check_model(config(context={"backbone": "resnset50d"}))
 
 
@@ -93,7 +93,7 @@ def test_attention_has_the_widths_of_the_design():
 
 
 def test_attention_needs_a_spatial_map_and_says_so():
-    with pytest.raises(UserError, match="no spatial feature map for attention; set model.context.attention: false"):
+    with pytest.raises(UserError, match=r"no spatial feature map for attention; set model\.context\.attention: false"):
         build_model(config(context={"backbone": "test_vit", "weights": "none"}))
     model = build_model(config(context={"backbone": "test_vit", "weights": "none", "attention": False}))
     assert model.context.out_dim == model.context.backbone.out_dim
