@@ -1,0 +1,148 @@
+"""Draw the README's pictures from the demo run: `.venv/bin/python docs/pictures.py` after `bash scripts/quickstart.sh`.
+
+Enters: the drawn photos and `runs/demo`. Leaves: `docs/pipeline.png` (a photo's way through the software) and `docs/result.png`
+(answers and gates). Nothing in them is staged: pictures and numbers are what `Predictor` and `decode_sample` give.
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+import pandas as pd
+
+from caer.data.dataset import decode_sample
+from caer.predict import FacePrediction, Predictor
+from caer.report.style import COLOURS
+from preprocessing.errors import UserError, run_command
+from preprocessing.images import read_image
+from preprocessing.pipeline import process
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+ROOT = Path(__file__).resolve().parent.parent
+PHOTOS = ROOT / "data" / "demo_photos"
+RUN = ROOT / "runs" / "demo"
+DPI = 110
+
+
+def draw_pipeline(predictor: Predictor, photo: Path, target: Path) -> None:
+    """One photo from file to answer."""
+    image = read_image(photo)
+    record = process(image, predictor.settings, predictor.detector)[0]
+    (answer,) = predictor.predict(image)
+    inputs = decode_sample(
+        record.face_jpeg,
+        record.image_jpeg,
+        face_box=record.face_box,
+        face_landmarks=record.face_landmarks,
+        image_box=record.image_box,
+        image_boxes=record.image_boxes,
+        config=predictor.run.config,
+        inputs={"face", "context", "image"},
+    )
+    figure, axes = plt.subplots(figsize=(13, 5.6), dpi=DPI)
+    axes.set(xlim=(0, 130), ylim=(0, 56))
+    axes.axis("off")
+    _picture(axes, _annotated(image, answer), 0, 17, 29, "photo: box and landmarks (RetinaFace)")
+    _picture(axes, inputs["face"], 41, 35, 15, "face crop, aligned")
+    _picture(axes, inputs["context"], 41, 18, 15, "context: face masked")
+    _picture(axes, inputs["image"], 41, 1, 15, "whole photo")
+    _box(axes, 64, 37, 19, 11, "face branch\nEfficientNet", COLOURS["face"])
+    _box(axes, 64, 20, 19, 11, "context branch\nResNeSt + attention", COLOURS["context"])
+    _box(axes, 64, 3, 19, 11, "GatingNet\nsame encoder, sigmoid", COLOURS["fused"])
+    _box(axes, 96, 20, 12, 11, "g·face +\ng·context", COLOURS["ink"])
+    for y in (42.5, 25.5, 8.5):
+        _arrow(axes, (30, 28), (40, y))
+        _arrow(axes, (57, y), (63.5, y))
+    _arrow(axes, (83.5, 42.5), (95.5, 28))
+    _arrow(axes, (83.5, 25.5), (95.5, 25.5))
+    _arrow(axes, (83.5, 8.5), (95.5, 23))
+    assert answer.gates is not None
+    task = next(iter(answer.label))
+    face_gate, context_gate = answer.gates[task]
+    axes.text(90, 38.5, f"gate {face_gate:.2f}", color=COLOURS["face"], ha="left")
+    axes.text(87, 26.4, f"gate {context_gate:.2f}", color=COLOURS["context"], ha="center", fontsize=9)
+    _arrow(axes, (108.5, 25.5), (112, 25.5))
+    _bars(axes, predictor.run.tasks[task].classes, answer.probabilities[task], 113, 14, 17)
+    figure.savefig(target, bbox_inches="tight", pad_inches=0.1, facecolor="white")
+    plt.close(figure)
+
+
+def draw_results(predictor: Predictor, photos: pd.DataFrame, target: Path) -> None:
+    """Scenes with what is annotated, what was answered, and the gates."""
+    figure, grid = plt.subplots(2, 4, figsize=(13, 6.6), dpi=DPI)
+    for axes, (_, row) in zip(grid.flat, photos.iterrows(), strict=True):
+        image = read_image(PHOTOS / row["path"])
+        (answer,) = predictor.predict(image)
+        axes.imshow(_annotated(image, answer))
+        axes.axis("off")
+        task = next(iter(answer.label))
+        said, confidence = answer.label[task], answer.probabilities[task].max()
+        right = said == row[task]
+        verdict = said if right else f"{said} (annotated {row[task]})"
+        axes.set_title(f"{verdict} {confidence:.0%}", fontsize=11, color=COLOURS["fused" if right else "context"])
+        if answer.gates is not None:
+            face, context = answer.gates[task]
+            place = "no face found" if answer.box is None else f"face gate {face:.2f}"
+            axes.text(0.5, -0.07, f"{place}, context gate {context:.2f}", transform=axes.transAxes, ha="center", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(target, facecolor="white")
+    plt.close(figure)
+
+
+def _annotated(image: np.ndarray, answer: FacePrediction) -> np.ndarray:
+    drawn = cv2.resize(image, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
+    if answer.box is not None:
+        x1, y1, x2, y2 = (2 * answer.box).round().astype(int).tolist()
+        cv2.rectangle(drawn, (x1, y1), (x2, y2), (255, 255, 255), 5, cv2.LINE_AA)
+        cv2.rectangle(drawn, (x1, y1), (x2, y2), (0, 114, 178), 3, cv2.LINE_AA)
+    if answer.landmarks is not None:
+        for x, y in (2 * answer.landmarks).round().astype(int).tolist():
+            cv2.circle(drawn, (x, y), 5, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(drawn, (x, y), 4, (213, 94, 0), -1, cv2.LINE_AA)
+    return drawn
+
+
+def _picture(axes: Any, image: np.ndarray, x: float, y: float, width: float, title: str) -> None:
+    height = width * image.shape[0] / image.shape[1]
+    axes.imshow(image, extent=(x, x + width, y, y + height), aspect="auto", zorder=2)
+    axes.set(xlim=(0, 130), ylim=(0, 56))
+    axes.text(x + width / 2, y + height + 0.7, title, ha="center", va="bottom", fontsize=9)
+
+
+def _box(axes: Any, x: float, y: float, width: float, height: float, text: str, colour: str) -> None:
+    style = FancyBboxPatch((x, y), width, height, boxstyle="round,pad=0,rounding_size=1.5", fc="white", ec=colour, lw=2)
+    axes.add_patch(style)
+    axes.text(x + width / 2, y + height / 2, text, ha="center", va="center", fontsize=10.5, color=colour)
+
+
+def _arrow(axes: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    axes.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=13, color=COLOURS["ideal"], lw=1.4, zorder=1))
+
+
+def _bars(axes: Any, classes: list[str], probabilities: np.ndarray, x: float, y: float, width: float) -> None:
+    for row, (name, share) in enumerate(zip(classes, probabilities, strict=True)):
+        bottom = y + (len(classes) - 1 - row) * 4.8
+        best = share == probabilities.max()
+        axes.barh(bottom, width * share, left=x, height=1.7, color=COLOURS["fused" if best else "grid"], align="center")
+        axes.text(x, bottom + 1.3, f"{name} {share:.0%}", fontsize=9, fontweight="bold" if best else "normal")
+
+
+def main() -> None:
+    """Draw both pictures."""
+    if not (RUN.is_dir() and PHOTOS.is_dir()):
+        raise UserError(f"{RUN} or {PHOTOS} is missing; run bash scripts/quickstart.sh first")
+    predictor = Predictor(RUN / "seed17")
+    table = pd.read_csv(PHOTOS / "labels.csv").query("split == 'test'").reset_index(drop=True)
+    index = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    draw_pipeline(predictor, PHOTOS / table["path"][index], ROOT / "docs" / "pipeline.png")
+    draw_results(predictor, table.iloc[index : index + 8], ROOT / "docs" / "result.png")
+
+
+if __name__ == "__main__":
+    run_command(main)
