@@ -32,7 +32,7 @@ from caer.evaluation.predictions import (
     write_predictions,
 )
 from preprocessing.errors import UserError
-from preprocessing.files import sha256_file, sole_writer, write_json
+from preprocessing.files import read_json, sha256_file, sole_writer, write_json
 
 SCHEMA_VERSION = 1
 TRAINED_ON = "train"
@@ -55,7 +55,9 @@ class Evaluation:
     predictions: Predictions
 
 
-def evaluate_run(run: str | Path, split: str = "val", by: Sequence[str] = (), report: bool = True) -> Evaluation:
+def evaluate_run(
+    run: str | Path, split: str = "val", by: Sequence[str] = (), report: bool = True, reuse: bool = False
+) -> Evaluation:
     """Judge a run on a split.
 
     Args:
@@ -63,6 +65,7 @@ def evaluate_run(run: str | Path, split: str = "val", by: Sequence[str] = (), re
         split: `val`, `test`, or another split of the data but train.
         by: columns whose values become subgroups.
         report: also write pictures and `report.html`.
+        reuse: return what an earlier call found for the same weights, rows and columns; that is no further look.
 
     Raises:
         UserError: for a run, split or column that is not there.
@@ -75,6 +78,8 @@ def evaluate_run(run: str | Path, split: str = "val", by: Sequence[str] = (), re
     truth = ceilings.read_truth(rows)
     columns = _subgroup_columns(judged, truth, by)
     folder = _run_folder(run, loaded) / "eval"
+    if reuse and (stored := _stored(loaded, rows, folder / split, by)):
+        return stored
     with sole_writer(folder):
         predictions = _predict(loaded, rows, judged, split)
         val = predictions if split == "val" else _val_predictions(loaded, rows, folder / "val" / "predictions.parquet")
@@ -92,6 +97,19 @@ def evaluate_run(run: str | Path, split: str = "val", by: Sequence[str] = (), re
 
             write_report(folder / split, metrics, predictions, loaded, judged)
     return Evaluation(folder / split, metrics, predictions)
+
+
+def _stored(loaded: LoadedRun, rows: Rows, folder: Path, by: Sequence[str]) -> Evaluation | None:
+    """An earlier evaluation with its page, where weights, rows and columns are still the same."""
+    paths = [folder / name for name in ("metrics.json", "predictions.parquet", "report.html")]
+    if not all(path.is_file() for path in paths):
+        return None
+    metrics, predictions = read_json(paths[0], "the metrics of an evaluation"), read_predictions(paths[1])
+    origin = _origin(loaded, rows)
+    same = {key: metrics["run"].get(key) for key in origin} == origin and metrics["run"]["row_hash"] == predictions.row_hash
+    if not same or any(set(by) - set(task["subgroups"]) for task in metrics["tasks"].values()):
+        return None
+    return Evaluation(folder, metrics, predictions)
 
 
 def _run_folder(run: str | Path, loaded: LoadedRun) -> Path:

@@ -30,6 +30,7 @@ from caer.data.rows import context_only, row_hash
 from gating.output import ModelOutput
 from preprocessing.errors import UserError
 from preprocessing.files import write_atomic
+from preprocessing.progress import progress
 
 SCHEMA_VERSION = 1
 KEPT = ("sample_id", "source", "group", "split", "status", "image")
@@ -174,9 +175,11 @@ def predict_rows(
     answers: dict[str, list[Any]] = {}
     if len(seen):
         loader = eval_loader(config, seen, model.inputs(output))  # type: ignore[operator]
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        bf16 = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+        with torch.inference_mode(), bf16, progress(len(seen), "rows") as shown:
             for batch in loader:
                 _collect(model(to_device(batch, device)), tasks, batch["has_face"].numpy(), answers)
+                shown.advance(len(batch["has_face"]))
     at = np.flatnonzero(source != "prior")
     for name in tasks:
         table[f"target_{name}"] = rows[f"target_{name}"].to_numpy()
@@ -204,7 +207,6 @@ def _collect(output: ModelOutput, tasks: Mapping[str, Any], has_face: np.ndarray
 
 
 def _probabilities(task: Any, logits: torch.Tensor) -> list[list[float]]:
-    # In double precision, so that a confident answer keeps its logarithm for the temperature.
     return task.probabilities(logits.float()).double().cpu().tolist()
 
 

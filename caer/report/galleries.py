@@ -17,12 +17,13 @@ from PIL import Image
 
 from caer.config import Config, ImageSize
 from caer.data.dataset import SampleDataset, collate
+from caer.data.features import to_device
 from caer.engine.checkpoint import LoadedRun
 from caer.evaluation.predictions import TaskRows
 
 FACE_SIDE, SCENE_SIDE = 224, 480
 """Pixels of the pictures shown; the model has seen the same cut at its own size."""
-STRONG = 4.0
+STRONG = 3.0
 """Attention, in units of an even spread, at which the colour is fullest (or at the picture's own peak, if that is higher)."""
 
 
@@ -98,9 +99,9 @@ def _attention(loaded: LoadedRun, rows: pd.DataFrame, inputs: set[str]) -> list[
     dataset = SampleDataset(rows, loaded.config, inputs)
     batch = collate([dataset[i] for i in range(len(dataset))])
     device = next(loaded.model.parameters()).device
-    with torch.inference_mode():
-        moved = {key: value.to(device) if isinstance(value, torch.Tensor) else value for key, value in batch.items()}
-        attention = loaded.model(moved).attention
+    bf16 = loaded.meta.get("precision") == "bf16"
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        attention = loaded.model(to_device(batch, device)).attention
     if attention is None:
         return [None] * len(rows)
     return list(attention.float().squeeze(1).cpu().numpy())
@@ -147,11 +148,16 @@ def overlay(photo: np.ndarray, attention: np.ndarray) -> np.ndarray:
     height, width = photo.shape[:2]
     smooth = cv2.resize(relative, (width, height), interpolation=cv2.INTER_CUBIC)
     strength = np.clip((smooth - 1) / (max(STRONG, float(relative.max())) - 1), 0, 1)[..., None]
-    colours = matplotlib.colormaps["inferno"](0.25 + 0.7 * strength[..., 0])[..., :3].astype(np.float32) * 255
+    colours = heat(strength[..., 0]) * 255
     grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32)
     base = 0.55 * grey + 0.25 * photo
-    share = 0.72 * np.sqrt(strength)
+    share = 0.8 * strength**0.7
     return np.clip(base * (1 - share) + colours * share, 0, 255).astype(np.uint8)
+
+
+def heat(strength: np.ndarray) -> np.ndarray:
+    """Colours [..., 3] in [0, 1] of strengths in [0, 1], from red to light yellow."""
+    return matplotlib.colormaps["inferno"](0.5 + 0.47 * np.asarray(strength))[..., :3].astype(np.float32)
 
 
 def jpeg(picture: np.ndarray, quality: int = 88) -> bytes:

@@ -103,7 +103,7 @@ def reliability(before: dict[str, Any], after: dict[str, Any] | None) -> bytes:
 
 def accuracies(entries: Sequence[tuple[str, dict[str, Any], str]], ceilings: Sequence[float | None] = ()) -> bytes:
     """Accuracies with intervals as dots and whiskers: (name, estimate, colour key); beside each, if known, its ceiling."""
-    figure, (axes,) = new_figure(0.9 + 0.48 * len(entries))
+    figure, (axes,) = new_figure(0.9 + 0.55 * len(entries))
     marked = False
     for i, (_, estimate, key) in enumerate(entries):
         value, low, high = (estimate[k] for k in ("value", "low", "high"))
@@ -117,13 +117,12 @@ def accuracies(entries: Sequence[tuple[str, dict[str, Any], str]], ceilings: Seq
                 [ceiling], [i], "|", color=COLOURS["ink"], markersize=20, markeredgewidth=2, label=None if marked else "ceiling"
             )
             marked = True
-        beyond = max(v for v in (value, high, ceiling) if v is not None)
-        axes.annotate(f"{100 * value:.1f}", (beyond, i), (9, 0), textcoords="offset points", va="center", fontweight="bold")
+        axes.annotate(f"{100 * value:.1f}", (value, i), (0, 8), textcoords="offset points", ha="center", fontweight="bold")
     axes.set_yticks(range(len(entries)), [shorten(name, 24) for name, _, _ in entries])
-    axes.set_ylim(len(entries) - 0.5, -0.5)
+    axes.set_ylim(len(entries) - 0.5, -0.6)
     axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("accuracy")
-    axes.margins(x=0.16)
+    axes.margins(x=0.1)
     axes.grid(axis="y", visible=False)
     if marked:
         axes.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1))

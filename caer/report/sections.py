@@ -182,5 +182,5 @@ def subgroups_section(task: Json) -> str:
     for column, groups in task["subgroups"].items():
         rows = [[html.text(row["value"]), f"{row['n']:,}", f"{row['groups']:,}", *_cells(row)] for row in groups]
         caption = f"By <b>{html.text(column)}</b>"
-        tables.append(html.table([html.text(column), "n", "Groups", *SCORE_HEADS], rows, caption))
+        tables.append(html.table(["", "n", "Groups", *SCORE_HEADS], rows, caption))
     return html.section("Subgroups", *tables) if tables else ""

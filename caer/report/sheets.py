@@ -7,13 +7,12 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from PIL import Image
 
 from caer.evaluation.predictions import TaskRows
 from caer.report import html, plots
-from caer.report.galleries import STRONG, Sample
+from caer.report.galleries import STRONG, Sample, heat
 
 
 def attention_section(samples: Sequence[Sample]) -> str:
@@ -21,9 +20,8 @@ def attention_section(samples: Sequence[Sample]) -> str:
     shown = [sample for sample in samples if sample.peak is not None]
     if not shown:
         return ""
-    stops = ",".join(
-        "rgb({:.0f},{:.0f},{:.0f})".format(*(255 * c for c in colormaps["inferno"](x)[:3])) for x in (0.25, 0.6, 0.95)
-    )
+    places = np.array([0, 0.3, 0.6, 1])
+    stops = ",".join(f"rgba({r:.0f},{g:.0f},{b:.0f},{at:.1f})" for (r, g, b), at in zip(255 * heat(places), places, strict=True))
     scale = f'<span class="scale" style="background:linear-gradient(90deg,{stops})"></span>'
     said = (
         f"Rows spread over the classes in the order of their ids, not picked by eye. The context image is what the model sees, "
@@ -53,7 +51,7 @@ def _card(sample: Sample) -> str:
     if sample.gates is not None:
         facts.append(f"gates: face {sample.gates[0]:.2f}, context {sample.gates[1]:.2f}")
     if sample.peak is not None:
-        facts.append(f"peak {sample.peak:.1f} × even")
+        facts.append(f"attention up to {sample.peak:.1f} × even")
     if sample.answered_by == "context":
         facts.append("no face: context only")
     lines = [headline(sample), " · ".join(facts), sample.image]
