@@ -306,6 +306,18 @@ def test_evaluation_repeats_itself(run):
     pd.testing.assert_frame_equal(first.predictions.rows, second.predictions.rows)
 
 
+def test_reuse_is_no_further_look_and_ends_with_other_weights(run):
+    first = evaluate_run(run, "test", by=["group"])
+    again = evaluate_run(run, "test", by=["group"], reuse=True)
+    assert again.metrics == json.loads(json.dumps(first.metrics))
+    assert len(read_ledger(run)) == 1
+    evaluate_run(run, "test", by=["emotion"], reuse=True)
+    assert len(read_ledger(run)) == 2, "another subgroup is another evaluation"
+    shutil.rmtree(run / "stage3")
+    assert evaluate_run(run, "test", reuse=True).metrics["run"]["stage"] == 2
+    assert len(read_ledger(run)) == 3
+
+
 def test_val_predictions_are_made_once_and_again_for_other_weights(run):
     stored = run / "eval" / "val" / "predictions.parquet"
     evaluate_run(run, "test", report=False)
