@@ -151,7 +151,7 @@ def overlay(photo: np.ndarray, attention: np.ndarray) -> np.ndarray:
     colours = heat(strength[..., 0]) * 255
     grey = np.repeat(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2).astype(np.float32)
     base = 0.55 * grey + 0.25 * photo
-    share = 0.8 * strength**0.7
+    share = 0.7 * strength**0.7
     return np.clip(base * (1 - share) + colours * share, 0, 255).astype(np.uint8)
 
 

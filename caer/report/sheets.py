@@ -22,7 +22,7 @@ def attention_section(samples: Sequence[Sample]) -> str:
         return ""
     places = np.array([0, 0.3, 0.6, 1])
     stops = ",".join(f"rgba({r:.0f},{g:.0f},{b:.0f},{at:.1f})" for (r, g, b), at in zip(255 * heat(places), places, strict=True))
-    scale = f'<span class="scale" style="background:linear-gradient(90deg,{stops})"></span>'
+    scale = f'<span class="scale" style="background:linear-gradient(90deg,{stops}),#8a8a8a"></span>'
     said = (
         f"Rows spread over the classes in the order of their ids, not picked by eye. The context image is what the model sees, "
         f"with the face masked. Colour {scale} begins where attention exceeds an even spread and is fullest at {STRONG:.0f} "
