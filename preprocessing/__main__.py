@@ -20,7 +20,7 @@ def _commands() -> None:
 
 
 @app.command()
-def run(  # noqa: PLR0917  the command line
+def run(
     out: Annotated[Path, typer.Option(help="Folder to write to; run again to resume.")],
     dataset: Annotated[str, typer.Option(help="image_folder, dataframe, genki4k, ... (preprocessing/datasets).")] = "",
     root: Annotated[Path | None, typer.Option(help="Folder that holds the photos (dataframe: or the table itself).")] = None,

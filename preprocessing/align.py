@@ -16,7 +16,7 @@ TEMPLATE = np.array(
 TEMPLATE_SIDE = 112.0
 
 
-def warp_face(  # noqa: PLR0917
+def warp_face(
     crop: np.ndarray, box: np.ndarray, landmarks: np.ndarray | None, size: int, aligned: bool, margin: float
 ) -> np.ndarray:
     """Cut the face out of its stored crop.

@@ -67,10 +67,15 @@ class Decisions:
 def append_decision(out: Path, decision: Decision) -> None:
     """Add a line to the file of an output folder, on disk before this returns."""
     line = json.dumps(decision.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
-    with open(out / FILE, "ab") as file:
+    with open(out / FILE, "a+b") as file:
+        file.truncate(_end_of_last_line(out / FILE))  # what a kill cut short must not swallow this line
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
+
+
+def _end_of_last_line(path: Path) -> int:
+    return path.read_bytes().rfind(b"\n") + 1
 
 
 def read_decisions(out: Path) -> Decisions:

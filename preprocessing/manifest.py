@@ -10,15 +10,17 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, write_json
+
+if TYPE_CHECKING:  # a worker process does without it
+    import pandas as pd
 
 SCHEMA_VERSION = 1
 Row = dict[str, Any]
@@ -48,7 +50,7 @@ class Manifest:
         folder: what `face_file` and `image_file` are relative to.
     """
 
-    rows: pd.DataFrame
+    rows: "pd.DataFrame"
     meta: dict[str, Any]
     folder: Path
 
@@ -90,7 +92,7 @@ class RowHash:
         return self._hash.hexdigest()
 
 
-def row_hash(rows: pd.DataFrame) -> str:
+def row_hash(rows: "pd.DataFrame") -> str:
     """The hash of a whole manifest's rows, as its sidecar states it."""
     result = RowHash()
     result.update(_plain(row) for row in rows.to_dict("records"))
@@ -105,7 +107,7 @@ def _plain(row: Mapping[Any, Any]) -> Row:
 def _plain_value(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
         return None
     return value.item() if isinstance(value, np.generic) else value
 

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from preprocessing.chunks import Chunk, ContextMask, Job, chunks
-from preprocessing.datasets.base import RUN_FILE, Dataset
+from preprocessing.datasets.base import RUN_FILE, Dataset, locate
 from preprocessing.decisions import Decisions, apply_decisions, read_decisions
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, sha256_bytes, sha256_file, sole_writer, write_json
@@ -42,7 +42,7 @@ class Result:
     summary: dict[str, Any]
 
 
-def preprocess(  # noqa: PLR0917
+def preprocess(
     dataset: Dataset,
     settings: Settings,
     out: Path,
@@ -91,6 +91,11 @@ def preprocess(  # noqa: PLR0917
 
 def _samples(dataset: Dataset, limit: int | None) -> list[RawSample]:
     samples = list(dataset.samples())
+    if not any(locate(dataset.root, sample.image).exists() for sample in samples):
+        first = samples[0].image
+        raise UserError(
+            f"{dataset.root}: none of the {len(samples)} listed photos is there, first {first!r}; --root holds the photos"
+        )
     twice = [image for image, n in Counter(s.image for s in samples).items() if n > 1]
     if twice:
         raise UserError(f"{dataset.root}: {len(twice)} photos are listed more than once, first {twice[0]!r}; list each once")

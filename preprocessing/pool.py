@@ -92,7 +92,7 @@ def run_chunks(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[int]
                 yield from _finished(under_way, taken)
             return
         except BrokenProcessPool:
-            breaks.update(taken)
+            breaks.update(taken.keys())
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         for chunk in [c for c in taken.values() if breaks[c.index] >= MAX_BREAKS]:

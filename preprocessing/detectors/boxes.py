@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from preprocessing.detectors.base import Detector, clip_boxes, iou
 from preprocessing.errors import UserError
@@ -34,11 +34,16 @@ class Config(StrictModel):
 
     type: Literal["boxes"] = "boxes"
     files: list[Path] = Field(min_length=1)
-    """Lists of boxes; their paths are relative to the dataset's root."""
+    """Lists of boxes (one may stand alone); the photos' paths in them are relative to the dataset's root."""
     same_folders: dict[str, str] = Field(default_factory=lambda: {"Angry": "Anger"})
     """Folder names that mean another one, in the lists or in the dataset (those of CAER-S have both)."""
     landmarks_from: dict[str, Any] | None = None
     """`{type: NAME, ...}` of a detector that adds landmarks."""
+
+    @field_validator("files", mode="before")
+    @classmethod
+    def _one_or_more(cls, files: Any) -> Any:
+        return [files] if isinstance(files, str | Path) else files
 
 
 class Boxes:

@@ -1,0 +1,79 @@
+"""Review decisions: append-only, later lines win, re-applied."""
+
+import pytest
+
+from preprocessing.decisions import FILE, Decision, Decisions, append_decision, apply_decisions, read_decisions
+from preprocessing.errors import UserError
+
+A, B = "a" * 64, "b" * 64
+ROWS = [
+    {"sample_id": A, "status": "ok", "reason": "", "label_t": "x", "label_n": 1.0},
+    {"sample_id": B, "status": "ok", "reason": ""},
+]
+TYPES = {"t": "string", "n": "double"}
+
+
+def decided(tmp_path, *decisions: Decision) -> list[dict]:
+    for decision in decisions:
+        append_decision(tmp_path, decision)
+    return apply_decisions(ROWS, read_decisions(tmp_path), TYPES)
+
+
+def test_reject_accept_relabel(tmp_path):
+    first, second = decided(
+        tmp_path,
+        Decision(sample_id=A, action="reject", reason="no face"),
+        Decision(sample_id=A, action="relabel", task="t", label="y"),
+        Decision(sample_id=A, action="relabel", task="n", label="2.5"),
+        Decision(sample_id=B, action="reject"),
+        Decision(sample_id=B, action="accept"),
+    )
+    assert first == {"sample_id": A, "status": "rejected", "reason": "no face", "label_t": "y", "label_n": 2.5}
+    assert second == ROWS[1]
+    assert ROWS[0]["status"] == "ok"
+
+
+def test_a_label_can_be_taken_away(tmp_path):
+    first, _ = decided(tmp_path, Decision(sample_id=A, action="relabel", task="t", label=None))
+    assert first["label_t"] is None
+
+
+def test_a_face_can_be_chosen_and_taken_back(tmp_path):
+    append_decision(tmp_path, Decision(sample_id=A, action="face", box=(1, 2, 3, 4)))
+    assert read_decisions(tmp_path).boxes == {A: (1, 2, 3, 4)}
+    append_decision(tmp_path, Decision(sample_id=A, action="face"))
+    assert read_decisions(tmp_path).boxes == {}
+
+
+def test_a_line_cut_short_by_a_kill_is_no_line(tmp_path):
+    append_decision(tmp_path, Decision(sample_id=A, action="reject"))
+    with (tmp_path / FILE).open("a") as file:
+        file.write('{"sample_id": "bb')
+    assert set(read_decisions(tmp_path).rejected) == {A}
+
+
+def test_a_line_after_one_cut_short_is_not_lost(tmp_path):
+    (tmp_path / FILE).write_text('{"sample_id": "bb')
+    append_decision(tmp_path, Decision(sample_id=A, action="reject"))
+    assert set(read_decisions(tmp_path).rejected) == {A}
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"sample_id": "x", "action": "reject"}', '{"action": "reject"}', "nonsense", f'{{"sample_id": "{A}", "action": "eat"}}'],
+)
+def test_wrong_lines_are_named(tmp_path, line):
+    (tmp_path / FILE).write_text(f"\n{line}\n")
+    with pytest.raises(UserError, match="line 2"):
+        read_decisions(tmp_path)
+
+
+def test_labels_must_fit_the_dataset(tmp_path):
+    with pytest.raises(UserError, match="task 'u'; the dataset has n, t"):
+        decided(tmp_path, Decision(sample_id=A, action="relabel", task="u", label="y"))
+    with pytest.raises(UserError, match="numbers"):
+        apply_decisions(ROWS, Decisions(labels={A: {"n": "many"}}), TYPES)
+
+
+def test_no_file_is_no_decision(tmp_path):
+    assert read_decisions(tmp_path).samples() == set()
