@@ -324,6 +324,9 @@ def test_val_predictions_are_made_once_and_again_for_other_weights(run):
     before = stored.stat().st_mtime_ns
     evaluate_run(run, "test", report=False)
     assert stored.stat().st_mtime_ns == before
+    stored.write_bytes(b"of another time")
+    evaluate_run(run, "test", report=False)
+    assert len(read_predictions(stored).rows) == 18
     shutil.rmtree(run / "stage3")  # RUN now means stage 2
     assert evaluate_run(run, "test", report=False).metrics["run"]["stage"] == 2
     assert stored.stat().st_mtime_ns != before

@@ -187,5 +187,5 @@ def test_gallery_cards_and_contact_sheets():
     assert sum(tag == "img" for tag, _ in card.tags) == 3
     assert "no face: context only" in " ".join(card.words)
     assert sheets.attention_section([sample(peak=None)]) == ""
-    assert Image.open(io.BytesIO(sheets.contact_sheet(samples))).size[0] > 600
+    assert Image.open(io.BytesIO(sheets.contact_sheet(samples))).size == (1620, 270)
     assert sheets.headline(sample(target="smile")) == "smile 91%"

@@ -170,14 +170,20 @@ def _val_predictions(loaded: LoadedRun, rows: Rows, path: Path) -> Predictions |
     """Predictions of the val rows, for the temperature: those beside this split where they are of the same weights and rows."""
     if not (rows.table["split"] == "val").any():
         return None
-    if path.is_file():
-        stored = read_predictions(path)
-        origin = _origin(loaded, rows)
-        if {key: stored.meta.get(key) for key in origin} == origin:
-            return stored
+    if (stored := _stored_predictions(path, _origin(loaded, rows))) is not None:
+        return stored
     predictions = _predict(loaded, rows, _without_rejected(rows.split("val"))[0], "val")
     write_predictions(predictions, path)
     return predictions
+
+
+def _stored_predictions(path: Path, origin: dict[str, Any]) -> Predictions | None:
+    """Predictions of that origin in a file; None where there are none, or none that this code can read: they are made again."""
+    try:
+        stored = read_predictions(path)
+    except UserError:
+        return None
+    return stored if {key: stored.meta.get(key) for key in origin} == origin else None
 
 
 def _metrics(loaded: LoadedRun, rows: Rows, predictions: Predictions, rejected: int) -> dict[str, Any]:

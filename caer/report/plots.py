@@ -35,11 +35,11 @@ STYLE: dict[Any, Any] = {
 WIDTH = 4.6
 
 
-def new_figure(height: float, columns: int = 1, width: float = WIDTH, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure in the project's style, with its axes row by row."""
+def new_figure(height: float, columns: int = 1, width: float = WIDTH) -> tuple[Figure, list[Axes]]:
+    """A figure in the project's style, with its axes side by side."""
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
-        axes = [figure.add_subplot(rows, columns, i + 1) for i in range(rows * columns)]
+        axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
     return figure, axes
 
 

@@ -7,12 +7,16 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.axes import Axes
-from PIL import Image
+from matplotlib.font_manager import findfont
+from PIL import Image, ImageDraw, ImageFont
 
 from caer.evaluation.predictions import TaskRows
-from caer.report import html, plots
+from caer.report import html
 from caer.report.galleries import STRONG, Sample, heat
+from caer.report.style import COLOURS
+
+HEIGHT, WIDTH, GAP, LINE = 220, 520, 10, 30
+"""Pixels of a contact sheet's cell: height and width of its pictures, space round it, the line below."""
 
 
 def attention_section(samples: Sequence[Sample]) -> str:
@@ -65,26 +69,22 @@ def headline(sample: Sample) -> str:
     return answer if sample.predicted == sample.target else f"{answer}, annotated {sample.target}"
 
 
-def contact_sheet(samples: Sequence[Sample], columns: int = 4) -> bytes:
+def contact_sheet(samples: Sequence[Sample], columns: int = 3) -> bytes:
     """Samples in a grid with their answers below, as PNG bytes."""
     columns = min(columns, len(samples))
-    rows = -(-len(samples) // columns)
-    figure, axes = plots.new_figure(2.35 * rows, columns, width=3.0 * columns, rows=rows)
-    for place, axis in enumerate(axes):
-        axis.set_axis_off()
-        if place < len(samples):
-            _show(axis, samples[place])
-    return plots.png(figure, dpi=110)
-
-
-def _show(axis: Axes, sample: Sample) -> None:
-    height = 240
-    strips = []
-    for content in (sample.face, sample.scene):
-        if content is not None:
-            picture = Image.open(io.BytesIO(content))
-            strips.append(np.asarray(picture.resize((round(picture.width * height / picture.height), height))))
-            strips.append(np.full((height, 6, 3), 255, np.uint8))
-    if strips:
-        axis.imshow(np.concatenate(strips[:-1], axis=1))
-    axis.set_title(plots.shorten(headline(sample), 44), fontsize=8.5)
+    cell_width, cell_height = WIDTH + 2 * GAP, HEIGHT + LINE + 2 * GAP
+    sheet = Image.new("RGB", (columns * cell_width, -(-len(samples) // columns) * cell_height), "white")
+    pen, font = ImageDraw.Draw(sheet), ImageFont.truetype(findfont("DejaVu Sans"), 17)
+    for place, sample in enumerate(samples):
+        x, y = place % columns * cell_width + GAP, place // columns * cell_height + GAP
+        for content in (sample.face, sample.scene):
+            if content is not None:
+                whole = Image.open(io.BytesIO(content))
+                picture = whole.resize((round(whole.width * HEIGHT / whole.height), HEIGHT), Image.Resampling.LANCZOS)
+                room = place % columns * cell_width + GAP + WIDTH - x
+                sheet.paste(picture.crop((0, 0, min(picture.width, room), HEIGHT)), (x, y))
+                x += min(picture.width, room) + 4
+        pen.text((place % columns * cell_width + GAP, y + HEIGHT + 6), headline(sample)[:46], COLOURS["ink"], font)
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG", compress_level=4)
+    return buffer.getvalue()
