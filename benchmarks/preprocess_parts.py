@@ -21,6 +21,7 @@ import numpy as np
 from preprocessing.chunks import CHUNK_SIZE
 from preprocessing.datasets import image_folder
 from preprocessing.files import sha256_file
+from preprocessing.images import read_image
 from preprocessing.settings import Settings
 from preprocessing.weights import RETINAFACE
 
@@ -52,7 +53,7 @@ def pipeline(root: str, out: str, workers: int) -> dict[str, float]:
             marks.append((done, time.perf_counter()))
             yield n
 
-    code.run_chunks = watched
+    code.run_chunks = watched  # type: ignore[assignment]
     dataset = image_folder.build(image_folder.Config(root=Path(root)))
     start = time.perf_counter()
     result = code.preprocess(dataset, Settings(), Path(out), workers)
@@ -180,7 +181,7 @@ def _installed(*modules: str) -> bool:
 
 def _read(root: str, n: int) -> list[np.ndarray]:
     paths = sorted(Path(root).rglob("*.png"))[: n + 1]
-    return [np.ascontiguousarray(cv2.imread(str(path))[..., ::-1]) for path in paths]
+    return [read_image(path) for path in paths]
 
 
 def _rate(images: Sequence[np.ndarray], detect: Callable[[np.ndarray], Any]) -> dict[str, float]:

@@ -30,9 +30,13 @@ _MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM", b"II*\x00", b"MM\x00*
 class Dataset(Protocol):
     """A source of photos."""
 
-    config: "BaseConfig"
     notes: dict[str, Any]
     """What the summary should mention; filled by `samples`."""
+
+    @property
+    def config(self) -> "BaseConfig":
+        """The options that it was built from."""
+        ...
 
     @property
     def root(self) -> Path:

@@ -4,7 +4,7 @@ Enters: the set as published, `train|test/Class/NNNN.png`, 712 x 400. Leaves: on
 `emotion` and a group. Boxes come from a detector, or from lists through the detector `boxes`.
 
 The published split is random over frames, so neighbouring frames of a shot lie in train and in test. The numbers in a folder
-follow the order before the split: in the hand-checked lists near-identical boxes of train and test stand at the same share of
+follow the order before the split: in the hand-checked lists near-identical boxes of train and test pile up at the same share of
 their folders' numbers, 2% apart at most (docs/caer_s.md). So a hundredth of a class's numbers is a group (shots of about the same
 place in the order; its edges may cut one), and the protocol `group_disjoint` takes train, val and test from stretches of the
 order that lie 5% apart.
