@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from preprocessing.datasets.base import locate
 from preprocessing.detectors.base import Detector
@@ -77,6 +79,21 @@ def _stamp(root: Path, sample: RawSample) -> list[int]:
     except OSError:
         return []
     return [status.st_size, status.st_mtime_ns]
+
+
+def is_done(job: Job, chunk: Chunk) -> bool:
+    """Whether a chunk's part is there and whole, and with it every picture that it names: what was deleted is made again."""
+    if not chunk.part.is_file():
+        return False
+    try:
+        table = pq.read_table(chunk.part, columns=["sample_id", "face_file", "image_file"])
+    except (OSError, pa.ArrowException):
+        return False
+    for row in table.to_pylist():
+        context = _file("context", row["sample_id"], ".png") if job.context is not None and row["image_file"] else ""
+        if not all((job.out / file).is_file() for file in (row["face_file"], row["image_file"], context) if file):
+            return False
+    return True
 
 
 def process_chunk(job: Job, detector: Detector, chunk: Chunk) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, FiniteFloat, ValidationError
 
 from preprocessing.errors import UserError
 from preprocessing.settings import StrictModel
@@ -27,7 +27,7 @@ class Decision(StrictModel):
     action: Literal["accept", "reject", "relabel", "face"]
     task: str = ""
     label: str | float | None = None
-    box: tuple[float, float, float, float] | None = None
+    box: tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat] | None = None
     reason: str = ""
     time: str = ""
 

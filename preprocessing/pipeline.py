@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from preprocessing.chunks import Chunk, ContextMask, Job, chunks
+from preprocessing.chunks import Chunk, ContextMask, Job, chunks, is_done
 from preprocessing.datasets.base import RUN_FILE, Dataset, locate
 from preprocessing.decisions import Decisions, apply_decisions, read_decisions
 from preprocessing.errors import UserError
@@ -91,6 +91,11 @@ def preprocess(
 
 def _samples(dataset: Dataset, limit: int | None) -> list[RawSample]:
     samples = list(dataset.samples())
+    for sample in samples:
+        if "\0" in sample.image:
+            raise UserError(
+                f"{dataset.root}: the path {sample.image!r} holds a NUL character, which no file name can; mend the list"
+            )
     if not any(locate(dataset.root, sample.image).exists() for sample in samples):
         first = samples[0].image
         raise UserError(
@@ -172,8 +177,8 @@ def _sweep(out: Path) -> None:
 
 
 def _run(job: Job, every: Sequence[Chunk], workers: int) -> int:
-    """Process the chunks that have no part yet; returns the number of photos processed."""
-    waiting = [chunk for chunk in every if not chunk.part.is_file()]
+    """Process the chunks that are not done; returns the number of photos processed."""
+    waiting = [chunk for chunk in every if not is_done(job, chunk)]
     total = sum(len(chunk.samples) for chunk in every)
     left = sum(len(chunk.samples) for chunk in waiting)
     if waiting:

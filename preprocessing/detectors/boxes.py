@@ -128,9 +128,13 @@ def _parse(row: list[str], columns: dict[str, Any], where: str) -> tuple[str, np
     cells = ["" if i is None or i >= len(row) else row[i].strip() for i in columns["values"]]
     box = _numbers(cells[:4])
     rest = _numbers([cell or "nan" for cell in cells[4:]])
-    if box is None or rest is None or not all(map(math.isfinite, box)):
+    if box is None or rest is None or not all(abs(side) < 1e9 for side in box):
         raise UserError(f"{where}: expected numbers for the box, found {','.join(row)[:80]!r}")
+    if columns["path"] >= len(row) or "\0" in row[columns["path"]]:
+        raise UserError(f"{where}: expected the path of a photo, found {','.join(row)[:80]!r}")
     score = 1.0 if math.isnan(rest[0]) else rest[0]
+    if not 0 <= score <= 1:
+        raise UserError(f"{where}: expected a score between 0 and 1, found {rest[0]:g}")
     image = normalize_path(row[columns["path"]].strip().replace("\\", "/").removeprefix("./"))
     return image, np.array([*box, score, *rest[1:]], dtype=np.float32)
 
