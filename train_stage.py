@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise UserError(f"--stage {text!r}: expected a number or all")
     return int(text)
 

@@ -1,8 +1,16 @@
 """`UserError`: what a user can mend, said in one line (given, expected, remedy), and how commands end on it."""
 
+import errno
+import os
 import sys
 from collections.abc import Callable, Iterable
 from typing import NoReturn
+
+_STORAGE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, then run the same command again to resume"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "expected a place that this user may write to, and read from"),
+}
+"""What the user can mend about the disk, whichever file it happens at."""
 
 
 class UserError(ValueError):
@@ -24,4 +32,13 @@ def run_command(command: Callable[[], object]) -> NoReturn:
     except KeyboardInterrupt:
         print("interrupted; run the same command again to resume", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output left (`| head`); what Python flushes at its end has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except OSError as error:
+        if error.errno not in _STORAGE:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{os.strerror(error.errno)}; {_STORAGE[error.errno]}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(result if isinstance(result, int) else 0)

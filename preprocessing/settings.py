@@ -82,15 +82,22 @@ def apply_overrides(settings: dict[str, Any], overrides: Iterable[str]) -> dict[
         except yaml.YAMLError:
             raise UserError(f"override {override!r}: the value is not valid YAML") from None
         node: Any = settings
-        *parents, last = [int(k) if k.isdigit() else k for k in dotted.split(".")]
-        for key in parents:
+        *parents, last = dotted.split(".")
+        for part in parents:
+            key = _key_in(node, part)
             if node.get(key) is None:
                 node[key] = {}
             node = node[key]
             if not isinstance(node, dict):
                 raise UserError(f"override {override!r}: {key!r} is a value, not a group of settings")
-        node[last] = value
+        node[_key_in(node, last)] = value
     return settings
+
+
+def _key_in(node: dict[Any, Any], part: str) -> Any:
+    """A part of a dotted key as the group has it: a number where it may be one, unless the file wrote it as text."""
+    number = part.isascii() and part.isdigit() and part not in node
+    return int(part) if number else part
 
 
 def validate(model: type[Model], settings: Any, where: str | Path) -> Model:
