@@ -273,7 +273,7 @@ def build_fusion(options: Mapping[str, Any], tasks: Mapping[str, int], face_dim:
     """
     known = fusions()
     kind = options.get("type")
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise ValueError(f"unknown type {kind!r}; known: {', '.join(sorted(known))}")
     keywords = {key: value for key, value in options.items() if key != "type"}
     allowed = [p for p in inspect.signature(known[kind].__init__).parameters if p not in _GIVEN]

@@ -87,8 +87,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def save_weights(path: Path, state: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a state dict as .safetensors atomically; metadata are strings."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata)
-    os.replace(temporary, path)
+    try:
+        save_file({name: value.detach().cpu().contiguous() for name, value in state.items()}, temporary, metadata)
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: cannot be written ({error}); free some space and run the command again") from None
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_weights(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -143,8 +148,20 @@ def _number(stage: Path) -> int:
 
 def finished(stage: Path) -> bool:
     """Whether a stage's folder holds a completed stage."""
-    provenance = stage / "provenance.json"
-    return provenance.is_file() and bool(read_json(provenance, "a stage's provenance").get("finished"))
+    return (stage / "provenance.json").is_file() and bool(read_provenance(stage).get("finished"))
+
+
+def read_provenance(stage: Path) -> dict[str, Any]:
+    """What a stage's folder says of its making.
+
+    Raises:
+        UserError: missing, or not what `fit_stage` wrote.
+    """
+    path = stage / "provenance.json"
+    facts = read_json(path, "a stage's provenance")
+    if not isinstance(facts, dict) or not isinstance(facts.get("stage"), int):
+        raise UserError(f"{path}: damaged, it names no stage; delete {stage} and train that stage again")
+    return facts
 
 
 def load_run(run: str | Path) -> LoadedRun:
@@ -159,9 +176,9 @@ def load_run(run: str | Path) -> LoadedRun:
     # Fresh EfficientNets make denormal numbers in eval mode, ten times slower; has to be set before torch starts its threads.
     torch.set_flush_denormal(True)
     folder = stage_folder(run)
-    meta = read_json(folder / "provenance.json", "a stage's provenance")
+    meta = read_provenance(folder)
     config = load_config(folder / "config.yaml")
-    number = int(meta["stage"])
+    number = meta["stage"]
     state, _ = read_weights(folder / "best.safetensors")
     model = build_model(config, pretrained=False, output=config.stage(number).output)
     fill(model, state, folder / "best.safetensors")

@@ -102,8 +102,8 @@ def _prepare_process() -> None:
 
 def _already_done(config: Config, stage: int, folder: Path) -> StageResult | None:
     """The result of a finished stage, once it is clear that it belongs to these settings."""
-    if not (folder / "config.yaml").is_file():
-        return None
+    if not (folder / "config.yaml").is_file() or not (finished(folder) or (folder / "last.ckpt").is_file()):
+        return None  # nothing of worth is there: an attempt that ended before its first epoch did
     check_same_settings(folder, config, stage)
     if not finished(folder):
         return None

@@ -55,7 +55,11 @@ class TimmBackbone(Backbone):
         super().__init__()
         if not timm.is_model(architecture):
             raise unknown_backbone(architecture)
-        cfg = timm.get_pretrained_cfg(architecture)
+        try:
+            cfg = timm.get_pretrained_cfg(architecture)
+        except RuntimeError:
+            known = ", ".join(timm.list_pretrained(architecture.partition(".")[0] + ".*")) or "none"
+            raise UserError(f"backbone {architecture!r}: timm knows no weights of that tag; known: {known}") from None
         fixed: dict[str, Any] = {"img_size": image_size} if cfg is not None and cfg.fixed_input_size else {}
         try:
             self.net = cast(Any, timm.create_model(architecture, pretrained=False, num_classes=0, **fixed))

@@ -71,11 +71,18 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         loaded = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it holds other things than tensors, which are not loaded: they could run code"
+        else:
+            reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise UserError(f"weights {path}: not a plain state dict ({reason}); save `model.state_dict()`") from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
-    if not isinstance(loaded, dict) or not loaded or not all(isinstance(v, Tensor) for v in loaded.values()):
+    if (
+        not isinstance(loaded, dict)
+        or not loaded
+        or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in loaded.items())
+    ):
         raise UserError(f"weights {path}: not a plain state dict of tensors; save `model.state_dict()`")
     return loaded
 
