@@ -1,0 +1,91 @@
+"""Wrong input, damaged files and a full disk end in one line that says what to do; what was lost is made again."""
+
+import errno
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from made_manifest import made_config, made_manifest
+from PIL import Image
+
+from caer.engine.run import fit_stage
+from caer.models.pretrained import read_state_dict
+from gating.fusion import build_fusion
+from preprocessing.datasets import image_folder
+from preprocessing.detectors import boxes
+from preprocessing.errors import UserError, run_command
+from preprocessing.pipeline import preprocess
+from preprocessing.settings import Settings, apply_overrides
+
+WHOLE = Settings(detector={"type": "whole"})
+
+
+def test_override_finds_number_keys_written_as_text():
+    assert apply_overrides({"stages": {"1": {"epochs": 3}}}, ["stages.1.epochs=2"]) == {"stages": {"1": {"epochs": 2}}}
+    assert apply_overrides({"stages": {1: {"epochs": 3}}}, ["stages.1.epochs=2"]) == {"stages": {1: {"epochs": 2}}}
+    assert apply_overrides({}, ["².a=1"]) == {"²": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    "text", ["x1,y1,x2,y2,path\n1,2,3,4\n", "path,x1,y1,x2,y2,score\na.jpg,1,2,3,4,7\n", "a\0.jpg,1,2,3,4\n"]
+)
+def test_box_lists_without_path_or_with_impossible_scores_are_refused(tmp_path, text):
+    (tmp_path / "boxes.csv").write_text(text)
+    with pytest.raises(UserError, match=r"line \d|cannot be read"):
+        boxes.build(boxes.Config(files=[tmp_path / "boxes.csv"]))
+
+
+def test_fusion_type_that_is_no_name():
+    with pytest.raises(ValueError, match="known: adaptive"):
+        build_fusion({"type": [1]}, {"emotion": 3}, 4, 4)
+
+
+def test_state_dict_with_numbers_as_names(tmp_path):
+    torch.save({1: torch.zeros(2)}, tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="not a plain state dict"):
+        read_state_dict(tmp_path / "weights.pth")
+
+
+def test_what_was_deleted_or_damaged_is_made_again(tmp_path):
+    for name in "ab":
+        path = tmp_path / "photos" / "train" / name / "0.png"
+        path.parent.mkdir(parents=True)
+        Image.fromarray(np.full((40, 50, 3), ord(name), np.uint8)).save(path)
+    dataset = image_folder.build(image_folder.Config(root=tmp_path / "photos"))
+    out = tmp_path / "out"
+    first = preprocess(dataset, WHOLE, out, workers=1)
+    shutil.rmtree(out / "faces")
+    again = preprocess(dataset, WHOLE, out, workers=1)
+    assert again.summary["run"]["photos"] == 2
+    assert len(list((out / "faces").rglob("*.jpg"))) == 2
+    part = next((out / "parts").iterdir())
+    part.write_bytes(part.read_bytes()[:100])
+    assert preprocess(dataset, WHOLE, out, workers=1).row_hash == again.row_hash == first.row_hash
+
+
+def test_an_attempt_that_failed_before_its_first_epoch_binds_nothing(tmp_path):
+    manifest = made_manifest(tmp_path / "made", {"train": 12, "val": 3})
+    stage = {"output": "face", "trainable": [r"face\..*"], "epochs": 1}
+
+    def config(**changes):
+        made = made_config(manifest, stages={1: {**stage, **changes}})
+        return made.model_copy(update={"runs": tmp_path / "runs", "device": "cpu", "precision": "32"})
+
+    with pytest.raises(UserError, match="not finite"):
+        fit_stage(config(optimizer={"lr": 1e30}), 1)
+    assert fit_stage(config(), 1).epochs == 1
+
+
+@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "may write")])
+def test_disk_trouble_is_one_line(capsys, number, words):
+    def command():
+        raise OSError(number, "from the system", "some/file")
+
+    with pytest.raises(SystemExit) as end:
+        run_command(command)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error
+    assert "some/file" in error
+    assert error.count("\n") == 1
