@@ -57,7 +57,7 @@ def judged(config: Config) -> Evaluation:
     """A run with all its stages trained, judged on test."""
     for stage in sorted(config.stages):
         fit_stage(config, stage)
-    return evaluate_run(config.run_folder, "test")
+    return evaluate_run(config.run_folder, "test", reuse=True)
 
 
 def report(config: Config, task: str, evaluations: list[Evaluation]) -> list[str]:

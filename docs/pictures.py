@@ -12,6 +12,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from caer.data.dataset import decode_sample
 from caer.predict import FacePrediction, Predictor
@@ -49,28 +50,27 @@ def draw_pipeline(predictor: Predictor, photo: Path, target: Path) -> None:
     axes.set(xlim=(0, 130), ylim=(0, 56))
     axes.axis("off")
     _picture(axes, _annotated(image, answer), 0, 17, 29, "photo: box and landmarks (RetinaFace)")
-    _picture(axes, inputs["face"], 41, 35, 15, "face crop, aligned")
-    _picture(axes, inputs["context"], 41, 18, 15, "context: face masked")
-    _picture(axes, inputs["image"], 41, 1, 15, "whole photo")
-    _box(axes, 64, 37, 19, 11, "face branch\nEfficientNet", COLOURS["face"])
-    _box(axes, 64, 20, 19, 11, "context branch\nResNeSt + attention", COLOURS["context"])
-    _box(axes, 64, 3, 19, 11, "GatingNet\nsame encoder, sigmoid", COLOURS["fused"])
-    _box(axes, 96, 20, 12, 11, "g·face +\ng·context", COLOURS["ink"])
-    for y in (42.5, 25.5, 8.5):
+    _picture(axes, inputs["face"], 41, 39, 13, "face crop, aligned")
+    _picture(axes, inputs["context"], 41, 20, 13, "context: face masked")
+    _picture(axes, inputs["image"], 41, 1, 13, "whole photo")
+    _box(axes, 60, 40, 25, 11, "face branch\nEfficientNet", COLOURS["face"])
+    _box(axes, 60, 21, 25, 11, "context branch\nResNeSt, attention", COLOURS["context"])
+    _box(axes, 60, 2, 25, 11, "GatingNet\nsame encoder, sigmoid", COLOURS["fused"])
+    _box(axes, 97, 21, 12, 11, "g·face +\ng·context", COLOURS["ink"])
+    for y in (45.5, 26.5, 7.5):
         _arrow(axes, (30, 28), (40, y))
-        _arrow(axes, (57, y), (63.5, y))
-    _arrow(axes, (83.5, 42.5), (95.5, 28))
-    _arrow(axes, (83.5, 25.5), (95.5, 25.5))
-    _arrow(axes, (83.5, 8.5), (95.5, 23))
+        _arrow(axes, (55, y), (59.5, y))
+    _arrow(axes, (85.5, 45.5), (97.5, 32.5))
+    _arrow(axes, (85.5, 26.5), (96.5, 26.5))
+    _arrow(axes, (85.5, 7.5), (97.5, 20.5))
     assert answer.gates is not None
     task = next(iter(answer.label))
     face_gate, context_gate = answer.gates[task]
-    axes.text(90, 38.5, f"gate {face_gate:.2f}", color=COLOURS["face"], ha="left")
-    axes.text(87, 26.4, f"gate {context_gate:.2f}", color=COLOURS["context"], ha="center", fontsize=9)
-    _arrow(axes, (108.5, 25.5), (112, 25.5))
-    _bars(axes, predictor.run.tasks[task].classes, answer.probabilities[task], 113, 14, 17)
-    figure.savefig(target, bbox_inches="tight", pad_inches=0.1, facecolor="white")
-    plt.close(figure)
+    axes.text(92.5, 40, f"gate {face_gate:.2f}", color=COLOURS["face"], ha="left")
+    axes.text(90.7, 27.3, f"gate {context_gate:.2f}", color=COLOURS["context"], ha="center")
+    _arrow(axes, (109.5, 26.5), (112.5, 26.5))
+    _bars(axes, predictor.run.tasks[task].classes, answer.probabilities[task], 114, 16, 16)
+    _save(figure, target)
 
 
 def draw_results(predictor: Predictor, photos: pd.DataFrame, target: Path) -> None:
@@ -91,8 +91,14 @@ def draw_results(predictor: Predictor, photos: pd.DataFrame, target: Path) -> No
             place = "no face found" if answer.box is None else f"face gate {face:.2f}"
             axes.text(0.5, -0.07, f"{place}, context gate {context:.2f}", transform=axes.transAxes, ha="center", fontsize=9)
     figure.tight_layout()
-    figure.savefig(target, facecolor="white")
+    _save(figure, target)
+
+
+def _save(figure: Any, target: Path) -> None:
+    """As a PNG of 256 colours, a third of the size."""
+    figure.savefig(target, bbox_inches="tight", pad_inches=0.1, facecolor="white")
     plt.close(figure)
+    Image.open(target).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def _annotated(image: np.ndarray, answer: FacePrediction) -> np.ndarray:
@@ -139,7 +145,7 @@ def main() -> None:
         raise UserError(f"{RUN} or {PHOTOS} is missing; run bash scripts/quickstart.sh first")
     predictor = Predictor(RUN / "seed17")
     table = pd.read_csv(PHOTOS / "labels.csv").query("split == 'test'").reset_index(drop=True)
-    index = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    index = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     draw_pipeline(predictor, PHOTOS / table["path"][index], ROOT / "docs" / "pipeline.png")
     draw_results(predictor, table.iloc[index : index + 8], ROOT / "docs" / "result.png")
 
