@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from caer.engine.provenance import commit, machine
 from preprocessing.files import write_atomic
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -21,6 +20,8 @@ def record(name: str, title: str, lines: Sequence[str], path: Path = RESULTS) ->
         lines: Markdown.
         path: the file.
     """
+    from caer.engine.provenance import commit, machine  # PyTorch with it: not into processes whose memory is measured
+
     begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
     device = machine()
     gpu = f", {device['gpu']}" if device["gpu"] else ""
