@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from caer.config import Config
 from caer.data.seeds import derive_seed
-from caer.engine.optim import build_optimizer, match, set_learning_rates
+from caer.engine.optim import best_epoch, build_optimizer, match, set_learning_rates
 from caer.engine.sam import SAM, frozen_statistics
 from caer.engine.stages import freeze_all_but, set_training, trainable_parameters
 from caer.tasks import Task
@@ -118,13 +118,19 @@ class StageModule(lightning.LightningModule):
             self._second_pass = False
 
     def on_train_epoch_start(self) -> None:
-        """Learning rates, what trains, and random state of this epoch: functions of (seed, stage, epoch, history)."""
+        """Learning rates and what trains in this epoch: functions of (stage, epoch, history)."""
         set_learning_rates(self.optimizer, self.stage, self.epoch, self.scores, self.config.monitor.mode)
         freeze_all_but(self.model, self._training_now())
         self.train()
-        seed_everything(derive_seed(self.config.seed, "stage", self.number, "epoch", self.epoch, "rank", self.global_rank))
         self._train_sums = {name: [0.0, 0.0] for name in self.tasks}
         self._started, self._images = time.monotonic(), 0
+
+    def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Random state of this epoch, a function of (seed, stage, epoch)."""
+        # Not before the first batch is there: a loader draws from torch's generator as it starts, and one whose worker processes
+        # live on from the epoch before does not.
+        if batch_idx == 0:
+            seed_everything(derive_seed(self.config.seed, "stage", self.number, "epoch", self.epoch, "rank", self.global_rank))
 
     def _training_now(self) -> list[str]:
         warmup = self.stage.head_warmup
@@ -269,8 +275,6 @@ def check_monitor(config: Config, tasks: Mapping[str, Task]) -> None:
 
 def stalled(scores: list[float], mode: str) -> int:
     """Epochs since the best score."""
-    from caer.engine.optim import best_epoch
-
     return len(scores) - 1 - best_epoch(scores, mode)
 
 
