@@ -24,7 +24,9 @@ def run(
     out: Annotated[Path, typer.Option(help="Folder to write to; run again to resume.")],
     dataset: Annotated[str, typer.Option(help="image_folder, dataframe, genki4k, ... (preprocessing/datasets).")] = "",
     root: Annotated[Path | None, typer.Option(help="Folder that holds the photos (dataframe: or the table itself).")] = None,
-    detector: Annotated[str, typer.Option(help="retinaface (default), boxes, whole (preprocessing/detectors).")] = "",
+    detector: Annotated[
+        str, typer.Option(help="retinaface (default), retinaface_r50, mtcnn, boxes, whole (preprocessing/detectors).")
+    ] = "",
     config: Annotated[Path | None, typer.Option(help="YAML with settings and a `dataset:` group.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="key.sub=value, for example dataset.table=labels.csv.")

@@ -244,10 +244,12 @@ class _Counts:
 
 
 def _meta(dataset: Dataset, settings: Settings, identity: Mapping[str, Any]) -> dict[str, Any]:
+    detector = plugin_config("preprocessing.detectors", settings.detector, "detector")
     packages = ("numpy", "opencv-python-headless", "onnxruntime", "simplejpeg", "pillow")
     return {
         "dataset": dataset.config.model_dump(mode="json"),
-        "settings": settings.model_dump(mode="json") | {"detector": identity["settings"]["detector"]},
+        "settings": settings.model_dump(mode="json") | {"detector": detector.model_dump(mode="json")},
+        "detector": identity["settings"]["detector"],
         "context": identity["context"],
         "root": str(dataset.root.resolve()),
         "versions": {package: importlib.metadata.version(package) for package in packages},

@@ -141,7 +141,7 @@ def test_inputs_name_what_an_output_needs():
     assert model.inputs("context") == {"context"}
     assert model.inputs("fused") == {"face", "context", "image"}
     assert net("concat").inputs("fused") == {"face", "context"}
-    with pytest.raises(ValueError, match="this network has face$"):
+    with pytest.raises(ValueError, match=r"this network has face$"):
         TwoBranchNet(Tiny(), None).inputs("context")
 
 

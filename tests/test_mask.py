@@ -7,11 +7,17 @@ from hypothesis import strategies as st
 
 from preprocessing.mask import mask_faces
 
-coordinate = st.floats(-30, 90, allow_nan=False)
+
+# Training in the same process flushes subnormal numbers, which hypothesis would complain about.
+def numbers(low, high):
+    return st.floats(low, high, allow_subnormal=False)
+
+
+coordinate = numbers(-30, 90)
 IMAGE = np.random.default_rng(3).integers(1, 256, (40, 60, 3), dtype=np.uint8)
 
 
-@given(x1=coordinate, y1=coordinate, w=st.floats(0, 60), h=st.floats(0, 60), margin=st.floats(0, 1))
+@given(x1=coordinate, y1=coordinate, w=numbers(0, 60), h=numbers(0, 60), margin=numbers(0, 1))
 @settings(max_examples=80, deadline=None)
 def test_hidden_is_exactly_what_the_grown_box_touches(x1, y1, w, h, margin):
     result = mask_faces(IMAGE, np.array([[x1, y1, x1 + w, y1 + h]]), "black", margin)

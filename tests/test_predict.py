@@ -12,12 +12,13 @@ from caer.data.rows import Rows
 from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.predictions import predict_rows
-from caer.predict import Predictor
+from caer.predict import Predictor, run_settings
 from preprocessing.datasets import image_folder
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, write_json
 from preprocessing.images import encode_jpeg
-from preprocessing.pipeline import preprocess
+from preprocessing.manifest import read_manifest
+from preprocessing.pipeline import build_detector, preprocess
 from preprocessing.settings import Settings
 from preprocessing.weights import retinaface_onnx
 
@@ -141,6 +142,17 @@ def test_files_and_arrays_alike_and_broken_ones_by_status(config, tmp_path):
 def test_settings_come_from_the_run(config):
     settings = Predictor(config.run_folder, detector=DrawnFace()).settings
     assert (settings.min_size, settings.image_short) == (8, 128)
+
+
+def test_a_detector_that_reads_a_file_is_built_again_from_the_manifest(tmp_path):
+    Image.fromarray(np.full((60, 80, 3), 120, np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "boxes.csv").write_text("path,x1,y1,x2,y2\na.png,10,10,40,40\n")
+    wanted = Settings(detector={"type": "boxes", "files": [str(tmp_path / "boxes.csv")]})
+    dataset = image_folder.build(image_folder.Config(type="image_folder", root=tmp_path))
+    meta = read_manifest(preprocess(dataset, wanted, tmp_path / "out", workers=1).manifest).meta
+    settings = run_settings({"manifests": [meta]}, tmp_path)
+    (face,) = build_detector(settings).detect(np.zeros((60, 80, 3), np.uint8), "a.png")
+    assert face.box.tolist() == [10, 10, 40, 40]
 
 
 def test_no_run_there_is_one_clear_line(tmp_path):

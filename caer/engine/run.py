@@ -143,7 +143,7 @@ class _Fit:
     def _origins(self) -> dict[str, Path]:
         """The weight file that each part starts from."""
         origins: dict[str, Path] = {}
-        for part, origin in self.stage.init.items():
+        for part, origin in sorted(self.stage.init.items(), key=lambda item: item[1]):
             earlier = self.config.run_folder / origin
             if origin.startswith("stage") and origin.removeprefix("stage").isdigit():
                 if not finished(earlier):

@@ -8,7 +8,6 @@ per_class, confusion, branches, calibration, gates, subgroups {column: [...]}, o
 estimate is `{value, low, high}` with a 95% interval from a group bootstrap; undefined values are null.
 """
 
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +19,7 @@ import pandas as pd
 from caer.data.rows import Rows, protocol_hash
 from caer.engine.checkpoint import LoadedRun, load_run
 from caer.engine.precision import resolve_device
-from caer.engine.provenance import PACKAGES, commit, machine
+from caer.engine.provenance import code_and_machine, commit
 from caer.evaluation import ceilings, subgroups, summary
 from caer.evaluation.ledger import record_look
 from caer.evaluation.predictions import (
@@ -213,11 +212,8 @@ def _metrics(loaded: LoadedRun, rows: Rows, predictions: Predictions, rejected: 
 
 
 def _provenance() -> dict[str, Any]:
-    versions = {
-        "python": platform.python_version(),
-        **{package: version(package) for package in (*PACKAGES, "scipy", "matplotlib")},
-    }
-    return {"commit": commit(), "machine": machine(), "versions": versions}
+    facts = code_and_machine()
+    return facts | {"versions": facts["versions"] | {package: version(package) for package in ("scipy", "matplotlib")}}
 
 
 def _looks(loaded: LoadedRun, split: str, predictions: Predictions, tasks: dict[str, Any]) -> dict[str, Any] | None:

@@ -185,8 +185,9 @@ def predict_rows(
         table[f"target_{name}"] = rows[f"target_{name}"].to_numpy()
         for column in (f"prob_{name}", *(f"{branch}_prob_{name}" for branch in BRANCHES), f"gates_{name}"):
             values: list[Any] = [list(priors[name]) if column.startswith("prob_") else None] * len(rows)
-            for i, value in zip(at, answers.get(column, []), strict=False):
-                values[i] = value
+            if column in answers:
+                for i, value in zip(at, answers[column], strict=True):
+                    values[i] = value
             table[column] = pd.Series(values, index=table.index, dtype=object)
     return table
 
