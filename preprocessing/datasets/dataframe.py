@@ -73,6 +73,8 @@ class DataFrame:
         self.notes["table"] = self.table.name
         self.notes["tasks"] = self.tasks
         columns = {task: _labels(self.frame[task]) for task in self.tasks}
+        splits = [_split(cell) for cell in self.frame[self.split]] if self.split else [""] * len(self.frame)
+        groups = [_text(cell) for cell in self.frame[self.group]] if self.group else [""] * len(self.frame)
         samples = []
         for line, path in enumerate(self.frame[self.path]):
             labels = {task: values[line] for task, values in columns.items()}
@@ -80,8 +82,8 @@ class DataFrame:
                 RawSample(
                     source=self.config.source,
                     image=self._image(path, line),
-                    split=_split(self.frame[self.split].iat[line]) if self.split else "",
-                    group=_text(self.frame[self.group].iat[line]) if self.group else "",
+                    split=splits[line],
+                    group=groups[line],
                     labels={task: label for task, label in labels.items() if label is not None},
                 )
             )
