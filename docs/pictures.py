@@ -53,8 +53,9 @@ def draw_pipeline(predictor: Predictor, photo: Path, target: Path) -> None:
     _picture(axes, inputs["face"], 41, 39, 13, "face crop, aligned")
     _picture(axes, inputs["context"], 41, 20, 13, "context: face masked")
     _picture(axes, inputs["image"], 41, 1, 13, "whole photo")
-    _box(axes, 60, 40, 25, 11, "face branch\nEfficientNet", COLOURS["face"])
-    _box(axes, 60, 21, 25, 11, "context branch\nResNeSt, attention", COLOURS["context"])
+    model: Any = predictor.run.config.model
+    _box(axes, 60, 40, 25, 11, f"face branch\n{model.face.backbone}", COLOURS["face"])
+    _box(axes, 60, 21, 25, 11, f"context branch, attention\n{model.context.backbone}", COLOURS["context"])
     _box(axes, 60, 2, 25, 11, "GatingNet\nsame encoder, sigmoid", COLOURS["fused"])
     _box(axes, 97, 21, 12, 11, "g·face +\ng·context", COLOURS["ink"])
     for y in (45.5, 26.5, 7.5):
