@@ -8,6 +8,9 @@ import yaml
 from conftest import ROOT
 from made_manifest import made_config, made_manifest
 
+import train_stage
+from preprocessing.errors import run_command
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -45,9 +48,13 @@ def test_all_stages_in_one_command(folder):
         (["--config", "my.yaml", "--stage", "3", "--set", "name=other"], "--stage 1 first"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message):
-    result = call(folder, *arguments)
-    assert result.returncode == 2
-    assert message in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert result.stderr.startswith("error: ")
+def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["train_stage.py", *arguments])
+    with pytest.raises(SystemExit) as end:
+        run_command(train_stage.main)
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert message in error
+    assert len(error.strip().splitlines()) == 1
+    assert error.startswith("error: ")
