@@ -1,5 +1,8 @@
 """`train_stage.py` as a user calls it: all stages in one command, mistakes in one line with exit code 2."""
 
+import csv
+import json
+import os
 import subprocess
 import sys
 
@@ -58,3 +61,28 @@ def test_a_mistake_is_one_line_and_exit_code_2(folder, arguments, message, monke
     assert message in error
     assert len(error.strip().splitlines()) == 1
     assert error.startswith("error: ")
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run(folder):
+    """The same command under torchrun: one writer, every validation row counted once."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node",
+        "2",
+        str(ROOT / "train_stage.py"),
+    ]
+    options = ["--config", "my.yaml", "--stage", "1", "--set", "name=two", "device=cpu", "precision='32'"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    result = subprocess.run([*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("stage 1 done") == 1
+    done = folder / "runs/two/seed3/stage1"
+    facts = json.loads((done / "provenance.json").read_text())
+    assert facts["finished"]
+    row = next(csv.DictReader((done / "metrics.csv").open()))
+    accuracy = float(row["val/emotion/accuracy"]) * facts["rows"]["val"]
+    assert accuracy == pytest.approx(round(accuracy))

@@ -198,6 +198,22 @@ def test_a_batch_without_labels_has_loss_zero_and_gradients_of_exactly_zero(modu
     assert all(bool((gradient == 0).all()) for gradient in gradients)
 
 
+def test_the_mean_is_over_the_labelled_rows_of_all_processes(module, monkeypatch):
+    """One process has 3 labelled rows, the other 1: each row weighs a quarter, once gradients are averaged over the two."""
+    module._trainer.world_size = 2
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda count: count.add_(1))
+    losses = torch.tensor([1.0, 2.0, 6.0])
+    assert module._mean(losses, torch.tensor(3.0), torch.zeros(3, 2)).item() / 2 == pytest.approx(9 / 4)
+    assert module._mean(losses[:0], torch.tensor(0.0), torch.zeros(0, 2)).item() == 0
+
+
+def test_head_warmup_in_several_processes_is_refused(manifest, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    warmup = {"pattern": r"face\.heads\..*", "epochs": 1, "lr": 0.01}
+    with pytest.raises(UserError, match="works in one process only"):
+        fit_stage(one_stage(manifest, tmp_path, epochs=2, head_warmup=warmup), 1)
+
+
 def test_a_loss_that_is_not_finite_names_task_step_and_samples(module):
     original = module.tasks["emotion"].loss
 

@@ -125,6 +125,11 @@ class _Fit:
         self.stage = config.stage(stage)
         self.tasks = build_tasks(config)
         check_monitor(config, self.tasks)
+        if self.stage.head_warmup is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            # The parameters whose gradients are averaged over processes are fixed when training starts.
+            raise UserError(
+                f"stages.{stage}.head_warmup works in one process only; make it a stage of its own, or start one process"
+            )
         last = folder / "last.ckpt"
         resumable = resume and last.is_file() and (folder / "config.yaml").is_file()
         self.checkpoint = read_checkpoint(last) if resumable else None
@@ -226,7 +231,7 @@ class _Fit:
                 say(f"stage {self.number}: computing the frozen branches' features once")
                 self.data = self.data.cached(self.model.to(self.device), self.device, self.precision)
             trainer = self._trainer(self.stage.epochs - done)
-            train = _Batches(self._epoch_batches, len(self.data.train_loader(done)))
+            train = _Batches(self._epoch_batches, lambda: len(self.data.train_loader(done)))
             self.progress.start()
             with _interruptible():
                 trainer.fit(self.module, train, self._val_batches())
@@ -237,7 +242,7 @@ class _Fit:
 
     def _val_batches(self) -> "_Batches":
         loader = self.data.val_loader()
-        return _Batches(lambda: iter(loader), len(loader))
+        return _Batches(lambda: iter(loader), lambda: len(loader))
 
     def _trainer(self, epochs: int) -> lightning.Trainer:
         ranks = int(os.environ.get("WORLD_SIZE", "1"))
@@ -317,16 +322,19 @@ class _Fit:
 
 
 class _Batches:
-    """Batches of the epoch that is running. Lightning sees an iterable, not a DataLoader, and leaves samplers alone."""
+    """Batches of the epoch that is running. Lightning sees an iterable, not a DataLoader, and leaves samplers alone.
 
-    def __init__(self, start: Callable[[], Iterator[Any]], count: int) -> None:
+    Their number is asked for when it is needed: how many there are for each of several processes is known once these have met.
+    """
+
+    def __init__(self, start: Callable[[], Iterator[Any]], count: Callable[[], int]) -> None:
         self._start, self._count = start, count
 
     def __iter__(self) -> Iterator[Any]:
         return self._start()
 
     def __len__(self) -> int:
-        return self._count
+        return self._count()
 
 
 class _interruptible:
