@@ -4,7 +4,6 @@ The workers write what they make themselves; only counts come back, so memory st
 is gone.
 """
 
-import ctypes
 import itertools
 import multiprocessing
 import os
@@ -19,9 +18,9 @@ from dataclasses import dataclass
 from preprocessing.chunks import Chunk, Job, failed_row, process_chunk, process_sample
 from preprocessing.detectors.base import Detector
 from preprocessing.manifest import Row, write_part
+from preprocessing.memory import keep_freed_memory
 from preprocessing.types import RawSample
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 MAX_BREAKS = 2
 """A chunk that was under way at so many deaths of a worker goes on photo by photo, alone."""
 
@@ -46,21 +45,13 @@ def _start_worker(job: Job) -> None:
         threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the main process; it lets the chunks under way finish
     cv2.setNumThreads(1)
-    _keep_freed_memory()
+    keep_freed_memory()
     _worker = _Worker(job, build_detector(job.settings))
 
 
 def _leave_with(parent: "multiprocessing.process.BaseProcess") -> None:
     parent.join()
     os._exit(1)
-
-
-def _keep_freed_memory() -> None:
-    """Let the C library keep what a photo's arrays leave for the next photo's; else a tenth of the time goes into fresh pages."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc has it
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, 32 << 20)
-        mallopt(_M_TRIM_THRESHOLD, 128 << 20)
 
 
 def _chunk(chunk: Chunk) -> int:

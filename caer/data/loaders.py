@@ -4,6 +4,7 @@ Enters: the experiment, the stage's number, the built tasks, the batch keys that
 content is a function of (seed, stage, epoch) at any number of workers, also after a resume.
 """
 
+import gc
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -100,6 +101,11 @@ class StageData:
             self._val = eval_loader(self.config, self.val_rows, self.inputs)
         return self._val
 
+    def close(self) -> None:
+        """Let the worker processes go; a later loader starts new ones."""
+        self._train = self._val = None
+        gc.collect()  # a loader and its iterator refer to each other
+
     def _augment(self) -> Augment | None:
         if self.stage.augmentation is None:
             return None
@@ -128,6 +134,7 @@ class CachedStageData:
         train = eval_loader(data.config, data.train_rows, data.inputs)
         self._train_table = cache_features(train, len(data.train_rows), model, device, precision)
         self._val_table = cache_features(data.val_loader(), len(data.val_rows), model, device, precision)
+        data.close()
         self._train: Loader = DataLoader(self._train_table, sampler=self.batches, batch_size=None)
         self._val: Loader = DataLoader(self._val_table, sampler=_chunks(len(self._val_table), size), batch_size=None)
 
@@ -138,6 +145,9 @@ class CachedStageData:
     def val_loader(self) -> Loader:
         """Validation rows in their order."""
         return self._val
+
+    def close(self) -> None:
+        """Nothing to let go: features need no worker processes, and those that computed them are gone."""
 
 
 def make_loader(dataset: Dataset[Batch], batches: Iterable[list[Any]], config: Config) -> Loader:

@@ -38,6 +38,7 @@ from caer.tasks import build_tasks
 from gating.model import TwoBranchNet
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, sha256_file, sole_writer, write_atomic, write_json
+from preprocessing.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ def rank() -> int:
 def _prepare_process() -> None:
     # Fresh EfficientNets make denormal numbers in eval mode, ten times slower; threads inherit the setting from this one.
     torch.set_flush_denormal(True)
+    keep_freed_memory()
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
@@ -190,7 +192,10 @@ class _Fit:
         """Train, keep, finish."""
         if rank() == 0:
             self._open_folder()
-        self._train()
+        try:
+            self._train()
+        finally:
+            self.data.close()
         if rank() == 0:
             self.logger.finalize("success")
             self._finish()
