@@ -67,7 +67,7 @@ def pipeline(root: str, out: str, workers: int) -> dict[str, float]:
 def profile(root: str, out: str) -> dict[str, float]:
     """Milliseconds of processor time a photo of each step of one worker."""
     from preprocessing.chunks import Job, chunks, process_chunk
-    from preprocessing.pool import _keep_freed_memory
+    from preprocessing.memory import keep_freed_memory
     from preprocessing.records import build_detector
 
     dataset = image_folder.build(image_folder.Config(root=Path(root)))
@@ -78,7 +78,7 @@ def profile(root: str, out: str) -> dict[str, float]:
     detector = build_detector(settings)
     pieces = list(chunks(job, samples, {}))
     process_chunk(job, detector, pieces[0])
-    _keep_freed_memory()
+    keep_freed_memory()
     profiler = cProfile.Profile(time.process_time)
     for piece in pieces[1:]:
         profiler.runcall(process_chunk, job, detector, piece)
