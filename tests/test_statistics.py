@@ -179,12 +179,6 @@ def test_permutation_p_keeps_its_level_under_the_null() -> None:
     assert np.mean(np.array(p) <= 0.05) <= 0.09
 
 
-def test_holm_by_hand() -> None:
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]
-    assert statistics.holm([]) == []
-
-
 def test_smallest_detectable_difference() -> None:
     gap = np.repeat([1.0, -1.0, 0.0], [30, 30, 940])
     zeros = np.zeros(1000)
@@ -192,6 +186,17 @@ def test_smallest_detectable_difference() -> None:
     # Rows doubled within their groups promise nothing more.
     doubled = statistics.smallest_detectable(np.repeat(gap, 2), np.zeros(2000), np.repeat(singles(1000), 2))
     assert doubled == pytest.approx(statistics.smallest_detectable(gap, zeros, singles(1000)))
+
+
+def test_seeds_that_disagree_raise_the_smallest_detectable_difference() -> None:
+    gap = np.repeat([1.0, -1.0, 0.0], [30, 30, 940])
+    other = np.roll(gap, 500)
+    other[:20] = 1.0  # this seed gains 2 points more
+    gaps, means = np.stack([gap, other]), np.array([gap.mean(), other.mean()])
+    averaged = statistics.smallest_detectable(gaps.mean(axis=0), np.zeros(1000), singles(1000))
+    seeds_part = 2.8016 * math.sqrt(means.var(ddof=1) / 2)
+    both = statistics.smallest_detectable(gaps, np.zeros((2, 1000)), singles(1000))
+    assert both == pytest.approx(math.hypot(averaged, seeds_part), rel=1e-4)
 
 
 def test_sixty_thousand_rows_take_a_moment() -> None:

@@ -16,6 +16,7 @@ Conventions:
 """
 
 import itertools
+import math
 
 import numpy as np
 
@@ -34,6 +35,17 @@ def confusion_matrix(targets: np.ndarray, predictions: np.ndarray, classes: int)
     """Counts [K, K] int64, truth in rows."""
     cells = np.asarray(targets, dtype=np.int64) * classes + np.asarray(predictions, dtype=np.int64)
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes)
+
+
+def confusion_cells(targets: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """One-hot confusion cell [..., N, K * K] of each answer in `predictions` [..., N]: their sums determine the scores below."""
+    return np.eye(classes * classes)[np.asarray(targets) * classes + np.asarray(predictions)]
+
+
+def from_cells(sums: np.ndarray) -> np.ndarray:
+    """Summed cells [..., K * K] as confusion matrices [..., K, K]."""
+    side = math.isqrt(sums.shape[-1])
+    return sums.reshape(*sums.shape[:-1], side, side)
 
 
 def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -128,6 +128,11 @@ def share(correct: np.ndarray, codes: np.ndarray, plan: Plan = PLAN) -> Estimate
     return mean(correct, codes, plan)
 
 
+def varied(estimate: Estimate) -> Estimate:
+    """Without an interval where no draw differs: rows that are all right say nothing about how often the score would fall."""
+    return Estimate(estimate.value) if estimate.low == estimate.high else estimate
+
+
 def mean(values: np.ndarray, codes: np.ndarray, plan: Plan = PLAN) -> Estimate:
     """Estimate of the mean of values [N]; value NaN without rows."""
     if not len(values):
@@ -147,13 +152,39 @@ def contrast(values: np.ndarray, mark: np.ndarray, codes: np.ndarray, plan: Plan
     return bootstrap(columns, codes, lambda sums: mean_of_sums(sums[..., :2]) - mean_of_sums(sums[..., 2:]), plan)[0]
 
 
+def crossed(values: np.ndarray, codes: np.ndarray, statistic: Statistic, plan: Plan = PLAN) -> list[Estimate]:
+    """Estimates of a mean over training seeds, by a bootstrap over groups and seeds at once.
+
+    With few seeds (3) the seed part is coarse: such an interval screens, it does not prove.
+
+    Args:
+        values: [S, N, M] per-row values of each seed; every seed sees the same resampled groups.
+        codes: [N] group codes.
+        statistic: sums [..., M] -> [..., P].
+        plan: draws, level and seed.
+
+    Returns:
+        P estimates, each the mean over the seeds of the statistic.
+    """
+    seeds, _, columns = values.shape
+    sums = group_sums(np.concatenate([*values], axis=1), codes)
+
+    def per_seed(totals: np.ndarray) -> np.ndarray:
+        return statistic(totals.reshape(*totals.shape[:-1], seeds, columns))
+
+    point = per_seed(sums.sum(axis=0)).mean(axis=0)
+    if len(sums) < 2:
+        return [Estimate(float(value)) for value in point]
+    rng = np.random.default_rng(plan.seed + 1)
+    weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=plan.draws) / seeds
+    low, high = _percentiles((per_seed(resample_sums(sums, plan)) * weights[..., None]).sum(axis=1), plan.level)
+    return [_estimate(*triple) for triple in zip(point, low, high, strict=True)]
+
+
 def crossed_difference(
     a: np.ndarray, b: np.ndarray, codes: np.ndarray, statistic: Statistic = mean_of_sums, plan: Plan = PLAN
 ) -> Estimate:
-    """Difference of two variants, each trained with several seeds, by a bootstrap over groups and seeds at once.
-
-    Both variants see the same rows, the same resampled groups and the same resampled seeds. The value is the mean over the seeds
-    of statistic(a) - statistic(b). With few seeds (3) the seed part is coarse: such an interval screens, it does not prove.
+    """Difference of two variants, each trained with several seeds: `crossed` with the same draws of groups and seeds for both.
 
     Args:
         a: [S, N] correctness, or [S, N, M] per-row values for `statistic`.
@@ -161,22 +192,17 @@ def crossed_difference(
         codes: [N] group codes.
         statistic: sums [..., M] -> [...].
         plan: draws, level and seed.
+
+    Returns:
+        The mean over the seeds of statistic(a) - statistic(b), with its interval.
     """
     first, second = _with_columns(a), _with_columns(b)
-    seeds, _, columns = first.shape
-    sums = group_sums(np.concatenate([*first, *second], axis=1), codes)
+    columns = first.shape[2]
 
-    def per_seed(totals: np.ndarray) -> np.ndarray:
-        scores = statistic(totals.reshape(*totals.shape[:-1], 2, seeds, columns))
-        return scores[..., 0, :] - scores[..., 1, :]
+    def gap(sums: np.ndarray) -> np.ndarray:
+        return (statistic(sums[..., :columns]) - statistic(sums[..., columns:]))[..., None]
 
-    value = float(per_seed(sums.sum(axis=0)).mean())
-    if len(sums) < 2:
-        return Estimate(value)
-    rng = np.random.default_rng(plan.seed + 1)
-    weights = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=plan.draws) / seeds
-    low, high = _percentiles((per_seed(resample_sums(sums, plan)) * weights).sum(axis=1), plan.level)
-    return _estimate(value, float(low), float(high))
+    return crossed(np.concatenate([first, second], axis=2), codes, gap, plan)[0]
 
 
 def _with_columns(values: np.ndarray) -> np.ndarray:
@@ -209,27 +235,28 @@ def permutation_p(a: np.ndarray, b: np.ndarray, codes: np.ndarray, draws: int = 
     return float((1 + reached.sum()) / (1 + draws))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values, in the given order."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.asarray(p_values, dtype=float)[order] * np.arange(len(order), 0, -1)
-    adjusted = np.empty(len(order))
-    adjusted[order] = np.maximum.accumulate(steps).clip(max=1.0)
-    return [float(p) for p in adjusted]
-
-
 def smallest_detectable(a: np.ndarray, b: np.ndarray, codes: np.ndarray, power: float = 0.8, level: float = PLAN.level) -> float:
     """Smallest true difference mean(a) - mean(b) that paired rows like these would show with the given power; NaN below 2 groups.
 
     It is (z_level + z_power) standard errors of the paired difference, with groups as units: with 1,000 single rows of which 6%
-    differ in correctness, 2.8 sqrt(0.06 / 1000) = 2.2 points.
+    differ in correctness, 2.8 sqrt(0.06 / 1000) = 2.2 points. With several seeds the rows are averaged over them, and the
+    variance of the seeds' differences, over their number, is added.
+
+    Args:
+        a: [N] correctness, or [S, N] over seeds.
+        b: the same of the other variant.
+        codes: [N] group codes.
+        power: chance to find a difference of that size.
+        level: of the two-sided test that finds it.
     """
-    gap = np.asarray(a, dtype=float) - np.asarray(b, dtype=float)
-    sums = group_sums(np.stack([gap, np.ones_like(gap)], axis=1), codes)
+    gap = np.atleast_2d(np.asarray(a, dtype=float) - np.asarray(b, dtype=float))
+    sums = group_sums(np.stack([gap.mean(axis=0), np.ones(gap.shape[1])], axis=1), codes)
     groups = len(sums)
     if groups < 2:
         return math.nan
     rows = sums[:, 1].sum()
     residual = sums[:, 0] - sums[:, 1] * sums[:, 0].sum() / rows
-    error = math.sqrt((residual**2).sum() * groups / (groups - 1)) / rows
-    return float((stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power)) * error)
+    variance = (residual**2).sum() * groups / (groups - 1) / rows**2
+    if len(gap) > 1:
+        variance += gap.mean(axis=1).var(ddof=1) / len(gap)
+    return float((stats.norm.ppf((1 + level) / 2) + stats.norm.ppf(power)) * math.sqrt(variance))

@@ -45,13 +45,7 @@ def _task(task: TaskRows, val: TaskRows | None, in_sample: bool) -> Json:
 
 def _cells(task: TaskRows, rows: np.ndarray) -> np.ndarray:
     """One-hot confusion cell [N, K * K] of each chosen row."""
-    count = len(task.classes)
-    return np.eye(count * count)[(task.targets * count + task.probabilities.argmax(1))[rows]]
-
-
-def _square(sums: np.ndarray) -> np.ndarray:
-    side = math.isqrt(sums.shape[-1])
-    return sums.reshape(*sums.shape[:-1], side, side)
+    return metrics.confusion_cells(task.targets[rows], task.probabilities[rows].argmax(1), len(task.classes))
 
 
 def scores(task: TaskRows, rows: np.ndarray) -> Json:
@@ -62,24 +56,19 @@ def scores(task: TaskRows, rows: np.ndarray) -> Json:
         return result | {name: Estimate(math.nan).to_json() for name in names}
 
     def statistic(sums: np.ndarray) -> np.ndarray:
-        confusion = _square(sums)
+        confusion = metrics.from_cells(sums)
         return np.stack([metrics.macro_f1_of(confusion), metrics.balanced_accuracy_of(confusion)], axis=-1)
 
     others = statistics.bootstrap(_cells(task, rows), task.codes[rows], statistic)
-    estimates = [statistics.share(task.correct()[rows], task.codes[rows]), *map(_varied, others)]
+    estimates = [statistics.share(task.correct()[rows], task.codes[rows]), *map(statistics.varied, others)]
     return result | {name: estimate.to_json() for name, estimate in zip(names, estimates, strict=True)}
-
-
-def _varied(estimate: Estimate) -> Estimate:
-    """Without an interval where no draw differs: rows that are all right say nothing about how often the score would fall."""
-    return Estimate(estimate.value) if estimate.low == estimate.high else estimate
 
 
 def per_class(task: TaskRows) -> list[Json]:
     """Support, number predicted, and precision, recall and F1 of each class."""
 
     def statistic(sums: np.ndarray) -> np.ndarray:
-        confusion = _square(sums)
+        confusion = metrics.from_cells(sums)
         return np.concatenate([f(confusion) for f in (metrics.precision_of, metrics.recall_of, metrics.f1_of)], axis=-1)
 
     estimates = statistics.bootstrap(_cells(task, np.ones(len(task.targets), bool)), task.codes, statistic)
@@ -94,7 +83,7 @@ def per_class(task: TaskRows) -> list[Json]:
                 "predicted": int((predicted == k).sum()),
                 "precision": _closed(precision, task.codes[predicted == k]).to_json(),
                 "recall": _closed(recall, task.codes[task.targets == k]).to_json(),
-                "f1": _varied(f1).to_json(),
+                "f1": statistics.varied(f1).to_json(),
             }
         )
     return rows
