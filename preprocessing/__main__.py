@@ -95,13 +95,13 @@ def _run(tree: dict[str, Any], out: Path, workers: int, write_context: bool, lim
 
     options = dict(_group(tree, "dataset"))
     mask = validate(ContextMask, dict(_group(tree, "context_mask")), "context_mask")
-    settings = validate(Settings, {k: v for k, v in tree.items() if k not in ("dataset", "context_mask")}, "settings")
-    plugin_config("preprocessing.detectors", settings.detector, "detector")
+    given = {k: v for k, v in tree.items() if k not in ("dataset", "context_mask")}
     if "type" in options and "root" not in options:
         find_plugin("preprocessing.datasets", options["type"])
         raise UserError("no --root given; it is the folder that holds the dataset's photos")
     dataset_config = plugin_config("preprocessing.datasets", options, "dataset")
     dataset = find_plugin("preprocessing.datasets", dataset_config.type).build(dataset_config)
+    settings = validate(Settings, {**dataset_config.suggested(), **given}, "settings")
     result = preprocess(dataset, settings, out, workers, mask if write_context else None, limit)
     _report(result.summary, result.manifest)
 

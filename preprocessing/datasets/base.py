@@ -61,6 +61,10 @@ class BaseConfig(StrictModel):
         """The name of the source."""
         return self.name or self.type
 
+    def suggested(self) -> dict[str, Any]:
+        """Settings of preprocessing that suit this source; each counts unless the user gives another."""
+        return {}
+
 
 class SplitConfig(BaseConfig):
     """Options of datasets that may come without splits."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from preprocessing.ages import OLDEST, RANGES, six_groups
 from preprocessing.datasets.base import SplitConfig, existing_folder
 from preprocessing.errors import UserError
 from preprocessing.manifest import normalize_path
@@ -19,20 +20,6 @@ TABLES = {"groups": "fairface_label_{}.csv", "years": "fairface-labels-{}.csv"}
 SPLITS = ("train", "val")
 COLUMNS = ("file", "age", "gender", "race")
 GENDERS = {"female": "female", "male": "male"}
-RANGES = {
-    "0-2": "baby",
-    "3-9": "child",
-    "10-19": "ten-twenty",
-    "20-29": "ten-twenty",
-    "30-39": "thirty-forty",
-    "40-49": "thirty-forty",
-    "50-59": "fifty",
-    "60-69": "senior",
-    "more than 70": "senior",
-}
-"""Age groups as published -> the six groups of the main article."""
-UPPER = {2: "baby", 9: "child", 29: "ten-twenty", 49: "thirty-forty", 59: "fifty"}
-"""Last year of life of each of the six groups; above them `senior`."""
 
 
 class Config(SplitConfig):
@@ -90,11 +77,6 @@ class FairFace:
         return RawSample(self.config.source, normalize_path(cells["file"]), split, labels=labels)
 
 
-def six_groups(age: float) -> str:
-    """The main article's age group of an age in years."""
-    return next((group for last, group in UPPER.items() if age < last + 1), "senior")
-
-
 def _age(cell: str, where: str) -> dict[str, Label]:
     """Labels of an age cell: a published group, or years.
 
@@ -110,7 +92,7 @@ def _age(cell: str, where: str) -> dict[str, Label]:
         years = float(cell)
     except ValueError:
         years = -1.0
-    if not 0 <= years <= 130:
+    if not 0 <= years <= OLDEST:
         raise UserError(f"{where}: age {cell!r}; expected years or one of {', '.join(RANGES)}")
     return {"age_group": six_groups(years), "age": years}
 
