@@ -1,6 +1,6 @@
 """Cost and accuracy of Adam, SAM, ASAM and SAM at an interval on one stage of an experiment.
 
-python benchmarks/optimizers.py --config configs/demo.yaml --stage 1 --epochs 3 --seeds 17 18 19
+    python benchmarks/optimizers.py --config configs/demo.yaml --stage 1 --seeds 17 18 19 [--record]
 
 Trains the stage once for each optimizer and seed through `fit_stage` (so a stopped benchmark goes on where it was) and prints a
 Markdown table: passes an update, time against Adam, the best validation score. Besides equal epochs there is Adam with twice the
@@ -9,12 +9,10 @@ epochs, which is about SAM's time. Scores are on val, and picked at the best epo
 
 import argparse
 import statistics
-import sys
-import time
-from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from recording import record
 
 from preprocessing.errors import UserError, run_command
 
@@ -36,11 +34,10 @@ def main() -> None:
 
     base = load_config(arguments.config, arguments.set)
     rows = [measure(base, name, arguments) for name in arguments.only or VARIANTS]
-    table = report(base, arguments, rows)
-    print(table)
-    if arguments.out is not None:
-        with arguments.out.open("a", encoding="utf-8") as file:
-            file.write("\n" + table)
+    lines = report(base, arguments, rows)
+    print("\n".join(lines))
+    if arguments.record:
+        record(f"optimizers {base.name}", f"Optimizers on {base.name}, stage {arguments.stage}", lines)
 
 
 def parse() -> argparse.Namespace:
@@ -52,7 +49,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[17])
     parser.add_argument("--only", nargs="+", choices=list(VARIANTS), help="some of the variants")
     parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value")
-    parser.add_argument("--out", type=Path, help="append the table to this file, e.g. benchmarks/RESULTS.md")
+    parser.add_argument("--record", action="store_true", help="replace this benchmark's block in benchmarks/RESULTS.md")
     return parser.parse_args()
 
 
@@ -91,18 +88,12 @@ def measure(base: Any, name: str, arguments: argparse.Namespace) -> dict[str, An
     return {"name": name, "scores": scores, "seconds": statistics.mean(seconds), "per_epoch": statistics.mean(per_epoch)}
 
 
-def report(base: Any, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> str:
+def report(base: Any, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> list[str]:
     """The table in Markdown, with what it was measured on."""
-    from caer.engine.provenance import commit, machine
-
-    facts = machine()
-    device = facts["gpu"] or f"{facts['processor']}, {facts['cores']} cores"
     first = rows[0]["per_epoch"] or float("nan")
+    seeds = ", ".join(map(str, arguments.seeds))
     lines = [
-        f"## Optimizers on {base.name}, stage {arguments.stage}",
-        "",
-        f"{time.strftime('%Y-%m-%d')}, commit {commit()}, {device}, seeds {', '.join(map(str, arguments.seeds))}. Monitor "
-        f"{base.monitor.metric} on val at its best epoch.",
+        f"Seeds {seeds}; monitor {base.monitor.metric} on val at its best epoch; {torch.get_num_threads()} computing threads.",
         "",
         f"| optimizer | passes an update | s an epoch | against {rows[0]['name']} | s in all | score: mean (SD) |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -113,7 +104,7 @@ def report(base: Any, arguments: argparse.Namespace, rows: list[dict[str, Any]])
             f"| {row['name']} | {VARIANTS[row['name']][2]} | {row['per_epoch']:.1f} | {row['per_epoch'] / first:.2f} "
             f"| {row['seconds']:.0f} | {statistics.mean(row['scores']):.4f} ({spread}) |"
         )
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 if __name__ == "__main__":
