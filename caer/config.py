@@ -39,6 +39,14 @@ class Mask(StrictModel):
     fill: Literal["black", "mean", "blur"] = "black"
     margin: float = Field(0.0, ge=0, le=2)
     """The box grows by this share of its width and height on each side."""
+    only: bool = False
+    """Show nothing of the photo but the mask, black on grey: a control for what its place and size tell (`caer diagnose`)."""
+
+    @model_validator(mode="after")
+    def _visible(self) -> Self:
+        if self.only and self.fill != "black":
+            raise ValueError("`only` shows a black mask; set `fill: black`")
+        return self
 
 
 class Data(StrictModel):

@@ -4,9 +4,10 @@ Enters: selected rows (`caer.data.rows`). Leaves: samples, and batches of uint8 
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from caer.config import Config
+from caer.config import Config, Mask
 from caer.data.sampler import Draw
 from caer.data.transforms import Augment
 from preprocessing.align import warp_face
@@ -24,6 +25,12 @@ from preprocessing.images import decode_jpeg
 from preprocessing.mask import mask_faces
 
 PICTURES = ("face", "context", "image")
+Alter = Callable[[Literal["crop", "photo"], np.ndarray, np.ndarray | None], np.ndarray]
+"""A change of a stored picture [H, W, 3] in which the face has a box (4,), made before anything is cut, masked or resized."""
+RowAlter = Callable[[int, Literal["crop", "photo"], np.ndarray, np.ndarray | None], np.ndarray]
+"""An `Alter` for each row: the row's number comes first."""
+UNSEEN = 127
+"""Grey level of a photo of which `data.mask.only` shows nothing."""
 
 
 class SampleError(UserError):
@@ -53,6 +60,7 @@ def decode_sample(
     image_boxes: np.ndarray,
     config: Config,
     inputs: set[str],
+    alter: Alter | None = None,
 ) -> dict[str, np.ndarray]:
     """Make the pictures that a model asks for.
 
@@ -65,32 +73,48 @@ def decode_sample(
         image_boxes: (N, 4) all faces in the photo's pixels.
         config: sizes, mask and the cut of the face.
         inputs: which of `face`, `context`, `image` to make.
+        alter: changes the stored crop and photo before all else (`caer diagnose`).
 
     Returns:
         uint8 RGB arrays [Hf, Hf, 3] (`face`) and [Hc, Hc, 3] (`context` with the faces masked, `image` without).
     """
     pictures: dict[str, np.ndarray] = {}
     if "face" in inputs:
-        pictures["face"] = _face(face_jpeg, face_box, face_landmarks, config)
+        crop = None if face_jpeg is None else decode_jpeg(face_jpeg)
+        if crop is not None and alter is not None:
+            crop = alter("crop", crop, face_box)
+        pictures["face"] = _face(crop, face_box, face_landmarks, config)
     if inputs & {"context", "image"}:
         assert image_jpeg is not None, "a row without a photo cannot be predicted from its context"
-        photo, side, mask = decode_jpeg(image_jpeg), config.data.image_size.context, config.data.mask
+        photo, side = decode_jpeg(image_jpeg), config.data.image_size.context
+        if alter is not None:
+            photo = alter("photo", photo, image_box)
         if "context" in inputs:
-            subject = np.zeros((0, 4), np.float32) if image_box is None else np.reshape(image_box, (1, 4))
-            boxes = np.concatenate([subject, np.reshape(image_boxes, (-1, 4))]) if mask.faces == "all" else subject
-            pictures["context"] = resize_square(mask_faces(photo, boxes, mask.fill, mask.margin), side)
+            boxes = masked_boxes(image_box, image_boxes, config)
+            pictures["context"] = resize_square(_context(photo, boxes, config.data.mask), side)
         if "image" in inputs:
             pictures["image"] = resize_square(photo, side)
     return pictures
 
 
-def _face(jpeg: bytes | None, box: np.ndarray | None, landmarks: np.ndarray | None, config: Config) -> np.ndarray:
+def masked_boxes(subject: np.ndarray | None, every: np.ndarray, config: Config) -> np.ndarray:
+    """Boxes (N, 4) that `data.mask` hides, of the subject's (4,) or None, and those of all faces (N, 4)."""
+    own = np.zeros((0, 4), np.float32) if subject is None else np.reshape(subject, (1, 4))
+    return np.concatenate([own, np.reshape(every, (-1, 4))]) if config.data.mask.faces == "all" else own
+
+
+def _context(photo: np.ndarray, boxes: np.ndarray, mask: Mask) -> np.ndarray:
+    seen = np.full_like(photo, UNSEEN) if mask.only else photo
+    return mask_faces(seen, boxes, mask.fill, mask.margin)
+
+
+def _face(crop: np.ndarray | None, box: np.ndarray | None, landmarks: np.ndarray | None, config: Config) -> np.ndarray:
     side, face = config.data.image_size.face, config.model.face
     assert face is not None, "`face` is asked for by models with a face branch only"
-    if jpeg is None:
+    if crop is None:
         return np.zeros((side, side, 3), np.uint8)
     assert box is not None
-    return warp_face(decode_jpeg(jpeg), box, landmarks, side, face.aligned, face.margin)
+    return warp_face(crop, box, landmarks, side, face.aligned, face.margin)
 
 
 class SampleDataset(Dataset[dict[str, Any]]):
@@ -101,13 +125,21 @@ class SampleDataset(Dataset[dict[str, Any]]):
         config: the experiment.
         inputs: which pictures to make; others are not even read.
         augment: random changes, or None.
+        alter: what is done to the stored pictures first, or None.
 
     An item is asked for by index, or by a `Draw`, whose epoch and repeat the augmentation needs. It holds `pictures` (uint8 RGB
     [3, H, W] by name), `targets` and `labelled` by task, `has_face`, `sample_id`, `source`.
     """
 
-    def __init__(self, rows: pd.DataFrame, config: Config, inputs: set[str], augment: Augment | None = None) -> None:
-        self.config, self.inputs, self.augment = config, set(inputs), augment
+    def __init__(
+        self,
+        rows: pd.DataFrame,
+        config: Config,
+        inputs: set[str],
+        augment: Augment | None = None,
+        alter: RowAlter | None = None,
+    ) -> None:
+        self.config, self.inputs, self.augment, self.alter = config, set(inputs), augment, alter
         self.sample_id = rows["sample_id"].tolist()
         self.source = rows["source"].tolist()
         self.has_face = rows["has_face"].to_numpy(bool)
@@ -155,6 +187,7 @@ class SampleDataset(Dataset[dict[str, Any]]):
                 image_boxes=self._image_boxes[i],
                 config=self.config,
                 inputs=self.inputs,
+                alter=None if self.alter is None else partial(self.alter, i),
             )
         except ValueError as error:  # a broken JPEG, or landmarks that cannot be aligned
             files = " or ".join(name for name in (self._face_file[i], self._image_file[i]) if name)
