@@ -1,43 +1,22 @@
-"""Backbones: normalised images in, a feature map and pooled features out; each states its own widths.
+"""Backbones by their config names.
 
-Any timm name works (`TimmBackbone`). A backbone that timm lacks is a class in this file, a `Backbone` with a `name`.
+Any timm name works (`TimmBackbone`). A backbone that timm lacks is a `Backbone` with a `name` that this file defines or imports.
 """
 
 import os
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from caer.models.backbone import Backbone
+from caer.models.bknet import BKNet
 from preprocessing.errors import UserError
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import timm
 
-
-class Backbone(nn.Module):
-    """Base of all backbones.
-
-    Attributes:
-        name: config name of a class in this file.
-        out_dim: width of what `pool` returns.
-        map_dim: channels of what `features` returns.
-        mean, std: what its pretrained weights expect, per RGB channel in [0, 1].
-    """
-
-    name: ClassVar[str] = ""
-    out_dim: int
-    map_dim: int
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
-
-    def features(self, images: Tensor) -> Tensor:
-        """Normalised images [B, 3, H, W] -> feature map [B, map_dim, h, w]."""
-        raise NotImplementedError
-
-    def pool(self, features: Tensor) -> Tensor:
-        """What `features` returned -> [B, out_dim]."""
-        raise NotImplementedError
+__all__ = ["BKNet", "Backbone", "TimmBackbone", "build_backbone", "check_backbone"]
 
 
 class TimmBackbone(Backbone):
@@ -93,7 +72,7 @@ class TimmBackbone(Backbone):
 
 
 def own_backbones() -> dict[str, type[Backbone]]:
-    """Backbones of this file by config name."""
+    """Backbones that timm lacks, by config name."""
     classes = [thing for thing in globals().values() if isinstance(thing, type) and issubclass(thing, Backbone)]
     return {thing.name: thing for thing in classes if thing.name}
 
