@@ -18,6 +18,7 @@ from torch.utils.data import Dataset
 
 from caer.config import Config, Mask
 from caer.data.sampler import Draw
+from caer.data.targets import is_labelled, targets_of
 from caer.data.transforms import Augment
 from preprocessing.align import warp_face
 from preprocessing.errors import UserError
@@ -150,7 +151,7 @@ class SampleDataset(Dataset[dict[str, Any]]):
         self._image_box = _fixed(rows["image_box"], 4)
         self._image_boxes = [_array(value).reshape(-1, 4) for value in rows["image_boxes"]]
         names = [column.removeprefix("target_") for column in rows.columns if column.startswith("target_")]
-        self.targets = {name: rows[f"target_{name}"].to_numpy() for name in names}
+        self.targets = {name: targets_of(rows, name) for name in names}
         self.labelled = {name: is_labelled(values) for name, values in self.targets.items()}
 
     def __len__(self) -> int:
@@ -220,12 +221,6 @@ def _fixed(column: Sequence[Any] | pd.Series, width: int) -> np.ndarray:
         if array.size == width:
             table[i] = array
     return table
-
-
-def is_labelled(targets: np.ndarray) -> np.ndarray:
-    """[N] bool of encoded targets: -1 (whole numbers) and NaN (real numbers) stand for a missing annotation."""
-    flat = targets if targets.ndim == 1 else targets[:, 0]
-    return ~np.isnan(flat) if flat.dtype.kind == "f" else flat >= 0
 
 
 def collate(samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

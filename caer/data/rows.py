@@ -1,7 +1,8 @@
 """From manifests to the rows that a stage trains on, or an evaluation scores.
 
 Enters: `config.data.sources` and the built tasks. Leaves: one table whose rows carry their manifest's columns and
-`manifest_folder`, `manifest` (the file), `source_index` (which of `config.data.sources`), `has_face`, and per task `target_TASK`.
+`manifest_folder`, `manifest` (the file), `source_index` (which of `config.data.sources`), `has_face`, and per task `target_TASK`;
+a number also has `low_TASK` and `high_TASK`, the interval that holds it.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from caer.config import Config
-from caer.data.dataset import is_labelled
+from caer.data.targets import is_labelled, target_columns, targets_of
 from caer.tasks.base import Task
 from preprocessing.errors import UserError
 from preprocessing.files import sha256_bytes
@@ -63,10 +64,8 @@ class Rows:
             "source_index": index,
             "has_face": rows["status"].eq("ok") & rows["face_file"].ne(""),
         }
-        for name, task in self.tasks.items():
-            column = f"label_{task.column}"
-            series = rows[column] if column in rows else pd.Series([None] * len(rows), dtype=object, name=column)
-            columns[f"target_{name}"] = task.encode(series, str(path))
+        for task in self.tasks.values():
+            columns |= task.encode_rows(rows, str(path))
         return rows.assign(**columns)
 
     def split(self, name: str) -> pd.DataFrame:
@@ -92,7 +91,7 @@ class Rows:
             part: `train`, `holdout` (never seen by stages with `train`), as the stage's `data` says.
 
         Raises:
-            UserError: no rows are left, or fewer than two classes.
+            UserError: no rows are left, or those that are cannot train a task.
         """
         rows = self.split("train")
         if self.config.uses_holdout:
@@ -113,8 +112,15 @@ class Rows:
             raise UserError(f"{_paths(self.config)}: no usable row in {what} for output {output!r}; there are {counts}")
         rows = rows[use].reset_index(drop=True)
         if what != "val":
-            _check_classes(rows, self.tasks, what, _paths(self.config))
+            self._check_tasks(rows, f"{_paths(self.config)}: {what}")
         return rows
+
+    def _check_tasks(self, rows: pd.DataFrame, where: str) -> None:
+        for name, task in self.tasks.items():
+            targets = targets_of(rows, name)
+            labelled = is_labelled(targets)
+            if labelled.any() or not task.config.optional:
+                task.check(targets[labelled], where)
 
 
 def context_only(rows: pd.DataFrame) -> pd.Series:
@@ -158,7 +164,7 @@ def _choose_groups(sizes: pd.Series, wanted: float) -> set[str]:
 
 def row_hash(rows: pd.DataFrame, tasks: Iterable[str]) -> str:
     """SHA-256 over the sorted (sample_id, target...) of rows: the same rows with the same truth have the same hash."""
-    return _hash_rows(rows, ["sample_id", *(f"target_{name}" for name in sorted(tasks))])
+    return _hash_rows(rows, ["sample_id", *target_columns(rows, tasks)])
 
 
 def protocol_hash(rows: Rows) -> str:
@@ -169,9 +175,8 @@ def protocol_hash(rows: Rows) -> str:
     digest = hashlib.sha256()
     for name, task in sorted(rows.tasks.items()):
         classes = getattr(task.config, "classes", None)
-        digest.update(f"{name}\0{task.config.type}\0{list(classes) if classes else ''}\n".encode())
-    targets = [f"target_{name}" for name in sorted(rows.tasks)]
-    digest.update(_hash_rows(rows.table, ["sample_id", "split", "group", *targets]).encode())
+        digest.update(f"{name}\0{task.config.type}\0{list(classes) if classes else task.facts or ''}\n".encode())
+    digest.update(_hash_rows(rows.table, ["sample_id", "split", "group", *target_columns(rows.table, rows.tasks)]).encode())
     return digest.hexdigest()
 
 
@@ -187,10 +192,11 @@ def _paths(config: Config) -> str:
 def _check_columns(manifests: list[Manifest], config: Config, tasks: Mapping[str, Task]) -> None:
     have = sorted({c.removeprefix("label_") for m in manifests for c in m.rows.columns if c.startswith("label_")})
     for name, task in tasks.items():
-        if task.column not in have:
+        if not (task.config.optional or set(task.columns) & set(have)):
             raise UserError(
-                f"{_paths(config)}: task {name!r} reads the label column {task.column!r}; the label columns there are: "
-                f"{', '.join(have) or 'none'}; name one of them as tasks.{name}.column"
+                f"{_paths(config)}: task {name!r} reads the label column {' or '.join(map(repr, task.columns))}; the label "
+                f"columns there are: {', '.join(have) or 'none'}; name one of them as tasks.{name}.column, or train without it: "
+                f"tasks.{name}.optional=true"
             )
 
 
@@ -203,16 +209,3 @@ def _check_unique(table: pd.DataFrame) -> None:
             f"{files}: {twice['sample_id'].nunique()} samples stand more than once (the first: {first['image']} of source "
             f"{first['source']!r}); name each manifest once, and preprocess different photos under different source names"
         )
-
-
-def _check_classes(rows: pd.DataFrame, tasks: Mapping[str, Task], what: str, paths: str) -> None:
-    for name, task in tasks.items():
-        classes = getattr(task.config, "classes", None)
-        if classes is None:
-            continue
-        targets = rows[f"target_{name}"].to_numpy()
-        found = sorted({classes[int(t)] for t in np.unique(targets[is_labelled(targets)])})
-        if len(found) < 2:
-            raise UserError(
-                f"{paths}: {what}: task {name!r} needs at least two classes among its rows; found {', '.join(found) or 'none'}"
-            )

@@ -1,13 +1,18 @@
-"""The contract of a task: its column, its head, its loss per sample, its decoding, its metrics."""
+"""The contract of a task: its columns, its head, its loss per sample, its decoding, its metrics."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
 from preprocessing.settings import StrictModel
+
+Kind = Literal["classes", "ordered", "tags", "number"]
+"""What a task's answer is, and so how predictions are stored and judged: one of K classes; one of K classes with an order; any of
+K tags; a number."""
 
 
 class TaskConfig(StrictModel):
@@ -18,6 +23,8 @@ class TaskConfig(StrictModel):
     """Name of the annotation; the task's own name where not given."""
     weight: float = 1.0
     """Share of its loss in the total."""
+    optional: bool = False
+    """Let the other tasks train where no source has this annotation; its head then stays as it was initialised."""
 
 
 class Task(ABC):
@@ -25,16 +32,20 @@ class Task(ABC):
 
     Attributes:
         name: key in every dict by task.
+        kind: what its answer is.
         config: its settings.
         column: the annotation it reads (`label_<column>` in a manifest).
         out_dim: width of its logits.
         metric_names: keys that `metrics` returns; each can be monitored.
         missing: the encoded target of a row without annotation.
+        smaller_is_better: those of `metric_names` that fall as the task gets better.
     """
 
+    kind: ClassVar[Kind]
     out_dim: int
     metric_names: tuple[str, ...]
     missing: float = -1
+    smaller_is_better: ClassVar[frozenset[str]] = frozenset({"nll", "brier"})
 
     def __init__(self, name: str, config: Any) -> None:
         self.name = name
@@ -42,17 +53,39 @@ class Task(ABC):
         self.column: str = config.column or name
         self.weight: float = config.weight
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All annotations it can read; one of them is enough."""
+        return (self.column,)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What else a reader of its predictions has to know, as plain JSON values."""
+        return {}
+
     def head(self, in_dim: int) -> nn.Module:
         """A classifier from pooled features [B, in_dim] to logits [B, out_dim]."""
         return nn.Linear(in_dim, self.out_dim)
 
     def fit(self, counts: np.ndarray) -> None:
-        """Take what the loss needs from the training rows: the count of each class."""
+        """Take what the loss needs from the training rows, as `count` gives it."""
         del counts
 
     @abstractmethod
+    def count(self, targets: np.ndarray) -> list[Any]:
+        """What is remembered of the labelled training rows: the number of each class; the number of rows and their median."""
+
+    @abstractmethod
+    def prior(self, counts: Sequence[Any]) -> list[float]:
+        """The answer where the model cannot look, from what `count` gave; also for an empty list."""
+
+    @abstractmethod
+    def check(self, targets: np.ndarray, where: str) -> None:
+        """Raise `UserError` where labelled training rows [N] cannot train the task, naming `where`."""
+
+    @abstractmethod
     def encode(self, series: pd.Series, where: str) -> np.ndarray:
-        """Annotations -> targets [N]; `missing` where a row has none.
+        """Annotations of the main column -> targets [N]; `missing` where a row has none.
 
         Args:
             series: annotations as the manifest gives them.
@@ -62,18 +95,24 @@ class Task(ABC):
             UserError: an annotation the task does not declare, with file and row.
         """
 
+    def encode_rows(self, rows: pd.DataFrame, where: str) -> dict[str, np.ndarray]:
+        """The columns that a row table gets: `target_T` [N], and for intervals `low_T` and `high_T`; see `encode`."""
+        column = f"label_{self.column}"
+        series = rows[column] if column in rows else pd.Series([None] * len(rows), dtype=object, name=column)
+        return {f"target_{self.name}": self.encode(series, where)}
+
     @abstractmethod
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Loss of each sample [B] float32, unreduced, without the task's weight; only labelled rows enter."""
 
     @abstractmethod
     def probabilities(self, logits: Tensor) -> Tensor:
-        """Logits [B, out_dim] -> probabilities of the same shape, float32."""
+        """Logits [B, out_dim] -> what predictions hold, float32: probabilities [B, K]; of a number the number itself [B, 1]."""
 
     @abstractmethod
     def decode(self, probabilities: np.ndarray) -> list[Any]:
-        """Probabilities [B, out_dim] -> the answer of each sample in the words of its annotation."""
+        """What `probabilities` gave -> the answer of each sample in the words of its annotation."""
 
     @abstractmethod
     def metrics(self, targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
-        """Scores over labelled rows: targets [N] and probabilities [N, out_dim]."""
+        """Scores over labelled rows: targets [N] or [N, 2], and what `probabilities` gave."""

@@ -1,0 +1,119 @@
+"""What tasks with named classes share: the declared names, targets as indices, weights against imbalance.
+
+Class weights "effective": Cui et al. 2019, https://arxiv.org/abs/1901.05555.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from caer.evaluation import metrics
+from caer.tasks.base import Task, TaskConfig
+from preprocessing.errors import UserError
+
+
+class ClassNames(TaskConfig):
+    """Settings of every task with named classes."""
+
+    classes: list[str] = Field(min_length=2)
+    """The declared classes; a target is an index into this list."""
+    weight: float = Field(1.0, gt=0)
+
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _as_strings(cls, classes: object) -> object:
+        # YAML reads 0, 1 as integers; manifests hold strings. `yes` and `no`, which it reads as booleans, are an error.
+        if not isinstance(classes, list):
+            return classes
+        return [plain(c) if isinstance(c, int | float) and not isinstance(c, bool) else c for c in classes]
+
+    @field_validator("classes")
+    @classmethod
+    def _distinct(cls, classes: list[str]) -> list[str]:
+        if len(set(classes)) != len(classes):
+            raise ValueError("the classes are not distinct")
+        return classes
+
+
+class OneOfClasses(ClassNames):
+    """Settings of a task whose answer is one of the classes."""
+
+    class_weights: Literal["none", "inverse", "effective"] = "none"
+    """Weigh a sample's loss by its class: by inverse frequency, or by the effective number of samples; mean 1 over train."""
+    effective_beta: float = Field(0.999, gt=0, lt=1)
+
+
+def plain(number: float) -> str:
+    """A number as annotations write it: 3.0 is `3`."""
+    return str(int(number)) if float(number).is_integer() else str(number)
+
+
+class ClassTask(Task):
+    """One of K classes: everything but the loss and what the logits mean."""
+
+    missing = -1
+    config: OneOfClasses
+
+    def __init__(self, name: str, config: OneOfClasses) -> None:
+        super().__init__(name, config)
+        self.classes = list(config.classes)
+        self._weights: Tensor | None = None
+
+    def fit(self, counts: np.ndarray) -> None:
+        """Turn the training rows' class counts [K] into weights of mean 1 over those rows."""
+        kind = self.config.class_weights
+        if kind == "none":
+            return
+        counts = np.asarray(counts, dtype=np.float64)
+        seen = counts > 0
+        beta = self.config.effective_beta
+        rarity = counts if kind == "inverse" else (1 - beta**counts) / (1 - beta)
+        weights = np.divide(1.0, rarity, out=np.zeros_like(counts), where=seen)
+        total = (weights * counts).sum()
+        self._weights = torch.tensor(weights * counts.sum() / total if total else weights, dtype=torch.float32)
+
+    def weighted(self, losses: Tensor, targets: Tensor) -> Tensor:
+        """Losses [B] times the weight of each row's class."""
+        return losses if self._weights is None else losses * self._weights.to(losses.device)[targets]
+
+    def count(self, targets: np.ndarray) -> list[int]:
+        """Rows of each class [K]."""
+        return [int(n) for n in np.bincount(targets, minlength=len(self.classes))]
+
+    def prior(self, counts: Sequence[Any]) -> list[float]:
+        """Class shares [K]; equal ones without counts."""
+        shares = np.asarray(counts, dtype=float)
+        if shares.shape != (len(self.classes),) or not shares.sum():
+            shares = np.ones(len(self.classes))
+        return (shares / shares.sum()).tolist()
+
+    def check(self, targets: np.ndarray, where: str) -> None:
+        """At least two of the classes have to occur."""
+        found = [self.classes[int(t)] for t in np.unique(targets)]
+        if len(found) < 2:
+            names = ", ".join(sorted(found)) or "none"
+            raise UserError(f"{where}: task {self.name!r} needs at least two classes among its rows; found {names}")
+
+    def encode(self, series: pd.Series, where: str) -> np.ndarray:
+        """Class names -> indices [N] int64, -1 where there is none; see `Task.encode`."""
+        index = {name: i for i, name in enumerate(self.classes)}
+        targets = np.full(len(series), self.missing, dtype=np.int64)
+        for row, value in enumerate(series.tolist()):
+            if pd.isna(value) or value == "":
+                continue
+            name = plain(value) if isinstance(value, int | float) else str(value)
+            if name not in index:
+                raise UserError(
+                    f"{where}: row {row} has {self.column} = {name!r}; task {self.name!r} declares {', '.join(self.classes)}"
+                )
+            targets[row] = index[name]
+        return targets
+
+    def decode(self, probabilities: np.ndarray) -> list[str]:
+        """The likeliest class of each row of [B, K]."""
+        return [self.classes[i] for i in metrics.predicted(probabilities)]
