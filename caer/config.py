@@ -22,7 +22,8 @@ class Source(StrictModel):
 
     manifest: Path
     weight: float = Field(1.0, gt=0)
-    """How often its samples are drawn relative to the other sources' (1 = as many as there are)."""
+    """How often an epoch draws each of its samples (10 for a small source beside large ones); with `data.sampling: balanced` its
+    share of the draws."""
 
 
 class ImageSize(StrictModel):
@@ -59,6 +60,8 @@ class Data(StrictModel):
     """Rows without a face: left out, or predicted from the context."""
     batch_size: int = Field(32, ge=1)
     workers: int = Field(2, ge=0)
+    sampling: Literal["proportional", "balanced"] = "proportional"
+    """Draw sources by their sizes times their weights, or by their weights alone."""
     balanced_sampling: bool = False
     """Draw the classes of the first task equally often."""
     holdout_fraction: float = Field(0.1, gt=0, lt=0.5)
@@ -256,8 +259,16 @@ class Monitor(StrictModel):
     """The validation score that picks the best epoch."""
 
     metric: str
-    """`TASK/METRIC` or `loss`."""
+    """`TASK/METRIC`, `loss`, or `mean` over the metrics in `of`."""
     mode: Literal["max", "min"] = "max"
+    of: list[str] = []
+    """`TASK/METRIC`s whose mean is the score; a task that no validation row is labelled for does not count."""
+
+    @model_validator(mode="after")
+    def _mean_of_something(self) -> Self:
+        if (self.metric == "mean") != bool(self.of):
+            raise ValueError("`metric: mean` and a list of metrics in `of` go together")
+        return self
 
 
 class Config(StrictModel):

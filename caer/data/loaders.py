@@ -17,10 +17,11 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from caer.config import Config
-from caer.data.dataset import SampleDataset, collate, is_labelled
+from caer.data.dataset import SampleDataset, collate
 from caer.data.features import cache_features
 from caer.data.rows import Rows, protocol_hash, row_hash
-from caer.data.sampler import EpochBatches, epoch_cells
+from caer.data.sampler import EpochBatches, epoch_cells, source_weights
+from caer.data.targets import is_labelled, targets_of
 from caer.data.transforms import Augment
 from caer.tasks.base import Task
 from preprocessing.errors import UserError
@@ -48,7 +49,7 @@ class StageData:
 
     Attributes:
         train_rows, val_rows: the selected rows.
-        class_counts: by task, the number of training rows of each class ([labelled rows] for a task without classes).
+        class_counts: by task, the number of training rows of each class, or what else the task counts (`Task.count`).
         row_hash: hash of the (sample_id, target) of `val_rows`; `train_row_hash` of `train_rows`.
         protocol_hash: hash of the split rule as applied.
         manifests: path, row hash and preprocessing settings of each source, for the run's provenance.
@@ -80,11 +81,13 @@ class StageData:
     def _batches(self, first_task: str) -> EpochBatches:
         data, rows = self.config.data, self.train_rows
         balanced = rows[f"target_{first_task}"].to_numpy() if data.balanced_sampling else None
-        if balanced is not None and (balanced.ndim != 1 or balanced.dtype.kind == "f"):
+        if balanced is not None and self.rows.tasks[first_task].kind not in ("classes", "ordered"):
             raise UserError(
                 f"data.balanced_sampling balances the classes of the first task, but {first_task!r} has none; set it to false"
             )
-        cells = epoch_cells(rows["source_index"].to_numpy(), [source.weight for source in data.sources], balanced)
+        sources = rows["source_index"].to_numpy()
+        weights = source_weights(sources, [source.weight for source in data.sources], data.sampling)
+        cells = epoch_cells(sources, weights, balanced)
         return EpochBatches(cells, data.batch_size, self.config.seed, self.number)
 
     def train_loader(self, epoch: int) -> EpochLoader:
@@ -218,10 +221,6 @@ def check_files(rows: pd.DataFrame, inputs: set[str]) -> None:
             )
 
 
-def _class_counts(rows: pd.DataFrame, name: str, task: Task) -> list[int]:
-    targets = rows[f"target_{name}"].to_numpy()
-    targets = targets[is_labelled(targets)]
-    classes = getattr(task.config, "classes", None)
-    if classes is None or targets.dtype.kind == "f":
-        return [len(targets)]
-    return [int(n) for n in np.bincount(targets, minlength=len(classes))]
+def _class_counts(rows: pd.DataFrame, name: str, task: Task) -> list[Any]:
+    targets = targets_of(rows, name)
+    return task.count(targets[is_labelled(targets)])

@@ -25,6 +25,22 @@ class Draw(NamedTuple):
     repeat: int = 0
 
 
+def source_weights(sources: np.ndarray, weights: Sequence[float], sampling: str) -> list[float]:
+    """How often an epoch draws each row of a source.
+
+    Args:
+        sources: [N] int, the source of each row.
+        weights: as configured, by source.
+        sampling: `proportional`: as often as its weight says. `balanced`: the N draws of an epoch are shared out by the weights
+            alone, whatever the sources' sizes; a source without rows takes no part.
+    """
+    if sampling == "proportional":
+        return list(weights)
+    sizes = np.bincount(sources, minlength=len(weights))
+    shares = np.where(sizes > 0, weights, 0.0)
+    return (len(sources) * shares / shares.sum() / np.maximum(sizes, 1)).tolist()
+
+
 def epoch_cells(sources: np.ndarray, weights: Sequence[float], classes: np.ndarray | None) -> list[Cell]:
     """How often an epoch draws from whom.
 

@@ -208,6 +208,10 @@ class StageModule(lightning.LightningModule):
             scores = task.metrics(targets, probabilities) if len(targets) else dict.fromkeys(task.metric_names, float("nan"))
             row |= {f"val/{name}/{metric}": float(score) for metric, score in scores.items()}
         row["val/loss"] = total
+        if self.config.monitor.of:
+            parts = [row[f"val/{metric}"] for metric in self.config.monitor.of]
+            known = [score for score in parts if not np.isnan(score)]
+            row["val/mean"] = float(np.mean(known)) if known else float("nan")
         self._val, self.val_row = {}, row
 
     def _gather(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -266,11 +270,17 @@ def monitor_key(config: Config) -> str:
 
 def check_monitor(config: Config, tasks: Mapping[str, Task]) -> None:
     """Raise `UserError` unless the monitor is one of the scores that training computes."""
-    known = ["loss", *(f"{name}/{metric}" for name, task in tasks.items() for metric in ("loss", *task.metric_names))]
-    if config.monitor.metric not in known:
-        raise UserError(f"monitor.metric {config.monitor.metric!r} is unknown; known: {', '.join(known)}")
-    if config.monitor.metric.split("/")[-1] in ("loss", "nll", "brier") and config.monitor.mode == "max":
-        raise UserError(f"monitor: {config.monitor.metric!r} is better when smaller; set monitor.mode: min")
+    monitor = config.monitor
+    known = {"loss": True}
+    for name, task in tasks.items():
+        known |= {f"{name}/{metric}": metric in {"loss", *task.smaller_is_better} for metric in ("loss", *task.metric_names)}
+    for metric in monitor.of or [monitor.metric]:
+        if metric not in known:
+            raise UserError(f"monitor.metric {metric!r} is unknown; known: {', '.join(known)}")
+        if known[metric] and monitor.mode == "max":
+            raise UserError(f"monitor: {metric!r} is better when smaller; set monitor.mode: min")
+        if monitor.of and not known[metric] and monitor.mode == "min":
+            raise UserError(f"monitor.of: {metric!r} is better when larger, and monitor.mode is min; average what goes one way")
 
 
 def stalled(scores: list[float], mode: str) -> int:
