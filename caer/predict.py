@@ -37,8 +37,8 @@ class FacePrediction:
         box: (4,) float32 `[x1, y1, x2, y2]`, or None.
         landmarks: (5, 2) float32 in the order of `preprocessing.types.Face`, or None.
         score: the detector's confidence in [0, 1], or None.
-        probabilities: by task, [K] float64 in the order of the task's classes.
-        label: by task, the answer in the words of the annotation.
+        probabilities: by task, [K] float64 in the order of the task's classes; a number has none.
+        label: by task, the answer in the words of the annotation; of a number (regression) the number itself.
         gates: by task, [2] or, with gates per class, [2, K] float64 in the order (face, context); None without gates.
         attention: [h, w] float32, where the context branch looked (sums to one); None without attention.
     """
@@ -153,7 +153,8 @@ class Predictor:
         for name, task in self.run.tasks.items():
             probabilities = task.probabilities(output.logits[name].float()).double().cpu().numpy()
             for i, label in enumerate(task.decode(probabilities)):
-                answers[i]["probabilities"][name] = probabilities[i]
+                if task.kind != "number":
+                    answers[i]["probabilities"][name] = probabilities[i]
                 answers[i]["label"][name] = label
             if output.gates is not None:
                 for i, gates in enumerate(output.gates[name].double().cpu().numpy()):

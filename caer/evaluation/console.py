@@ -7,6 +7,7 @@ import os
 from typing import Any
 
 from caer.evaluation.evaluate import Evaluation
+from caer.evaluation.number_summary import in_unit
 
 Json = dict[str, Any]
 
@@ -36,11 +37,39 @@ def shown(estimate: Json, signed: bool = False) -> str:
 
 
 def _task_lines(task: Json) -> list[str]:
+    if task["kind"] == "number":
+        return _number_lines(task)
+    if task["kind"] == "tags":
+        scores = task["rows"]["all"]
+        return [f"mAP {shown(scores['map'])}, micro-F1 {shown(scores['micro_f1'])}, right in every tag {shown(scores['exact'])}"]
+    return _class_lines(task)
+
+
+def _number_lines(task: Json) -> list[str]:
+    """MAE where the number is known, and for intervals the MAE to the midpoint, called that."""
+    scores, prior, unit = task["rows"]["all"], task["by_prior"], task["unit"]
+    names = {"mae": "MAE", "mae_to_midpoint": "MAE to the bin's midpoint", "distance": "distance to the interval"}
+    lines = [
+        f"{said} {in_unit(scores[key], unit)} (answering the median of train: {in_unit(prior[key], unit)})"
+        for key, said in names.items()
+        if scores[key]["value"] is not None and (key != "distance" or scores["inside"]["value"] is not None)
+    ]
+    if scores["inside"]["value"] is not None:
+        lines.append(f"inside the interval {shown(scores['inside'])}")
+    return lines
+
+
+def _class_lines(task: Json) -> list[str]:
     scores, detected = task["rows"]["all"], task["rows"]["detected"]
     lines = [
         f"accuracy {shown(scores['accuracy'])}, macro-F1 {shown(scores['macro_f1'])}, balanced accuracy "
         f"{shown(scores['balanced_accuracy'])}; with a face: accuracy {shown(detected['accuracy'])}"
     ]
+    if task["kind"] == "ordered":
+        kappa = scores["quadratic_kappa"]["value"]
+        lines.append(
+            f"within one class {shown(scores['within_one'])}, quadratic kappa {'undefined' if kappa is None else f'{kappa:.3f}'}"
+        )
     if (branches := task["branches"]) is not None:
         side, better = branches["all"], branches["better"]
         lines.append(

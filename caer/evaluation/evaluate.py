@@ -3,9 +3,10 @@
 Enters: RUN and a split. Leaves: `RUN/eval/SPLIT/{predictions.parquet, metrics.json, report.html, *.png}` and, for every split but
 val, a line in the run's ledger, written before any score is.
 
-`metrics.json` (schema_version 1): `run` (provenance), `split`, `rows` (counts), `looks` (the ledger's line), `tasks` {T: rows,
-per_class, confusion, branches, calibration, gates, subgroups {column: [...]}, on demo data ceilings and gate_reliability}. Every
-estimate is `{value, low, high}` with a 95% interval from a group bootstrap; undefined values are null.
+`metrics.json` (schema_version 1): `run` (provenance), `split`, `rows` (counts), `looks` (the ledger's line), `tasks` {T: kind,
+rows, per_class, confusion, branches, calibration, gates, subgroups {column: [...]}, on demo data ceilings and gate_reliability};
+numbers and tags (`kind`) have other scores, see `number_summary` and `tag_summary`. Every estimate is `{value, low, high}` with a
+95% interval from a group bootstrap; undefined values are null.
 """
 
 from collections.abc import Sequence
@@ -21,13 +22,15 @@ from caer.engine.checkpoint import LoadedRun, load_run
 from caer.engine.precision import resolve_device
 from caer.engine.provenance import code_and_machine, commit
 from caer.evaluation import ceilings, subgroups, summary
+from caer.evaluation.judged import judged_rows
 from caer.evaluation.ledger import record_look
 from caer.evaluation.predictions import (
     Predictions,
+    TaskRows,
     class_priors,
     predict_rows,
     read_predictions,
-    task_rows,
+    task_meta,
     write_predictions,
 )
 from preprocessing.errors import UserError
@@ -84,10 +87,10 @@ def evaluate_run(
         val = predictions if split == "val" else _val_predictions(loaded, rows, folder / "val" / "predictions.parquet")
         metrics = _metrics(loaded, rows, predictions, rejected) | {"split": split, "tasks": summary.summarize(predictions, val)}
         for name, task in metrics["tasks"].items():
-            judged_rows = task_rows(predictions, name)
-            task["subgroups"] = {column: subgroups.by_column(judged_rows, names) for column, names in columns.items()}
-            if truth is not None:
-                task.update(ceilings.demo_facts(judged_rows, name, truth))
+            labelled = judged_rows(predictions, name)
+            task["subgroups"] = {column: subgroups.by_column(labelled, names) for column, names in columns.items()}
+            if truth is not None and isinstance(labelled, TaskRows):
+                task.update(ceilings.demo_facts(labelled, name, truth))
         metrics["looks"] = _looks(loaded, split, predictions, metrics["tasks"])
         write_predictions(predictions, folder / split / "predictions.parquet")
         write_json(folder / split / "metrics.json", metrics)
@@ -144,7 +147,7 @@ def _predict(loaded: LoadedRun, rows: Rows, judged: pd.DataFrame, split: str) ->
         priors=priors,
     )
     meta = {
-        "tasks": {name: list(task.config.classes) for name, task in loaded.tasks.items()},
+        **task_meta(loaded.tasks),
         "priors": priors,
         "split": split,
         "name": loaded.config.name,
@@ -221,9 +224,10 @@ def _looks(loaded: LoadedRun, split: str, predictions: Predictions, tasks: dict[
     if split == "val":
         return None
     scores = {
-        f"{name}/{metric}": task["rows"]["all"][metric]["value"]
+        f"{name}/{metric}": estimate["value"]
         for name, task in tasks.items()
-        for metric in ("accuracy", "macro_f1", "balanced_accuracy")
+        for metric, estimate in task["rows"]["all"].items()
+        if isinstance(estimate, dict)
     }
     look = {
         "split": split,

@@ -7,7 +7,14 @@ Enters: a model with its tasks and the labelled rows of a split, whatever their 
 and per task T `target_T` (int64, -1 unlabelled), `prob_T` (K floats), `face_prob_T`, `context_prob_T` (K floats, null where the
 branch had nothing to look at or is not part of the run's stage), `gates_T` (face, context; with gates per class 2 K numbers,
 those of the face first; null without gates). The file's metadata, key `caer`, is JSON: schema_version, tasks {T: classes},
-priors {T: [K]} and where the predictions came from.
+kinds {T: kind}, facts {T: {...}}, priors {T: [K]} and where the predictions came from.
+
+What a task's kind (`caer.tasks.base.Kind`; `classes` where the metadata do not say) changes:
+    classes, ordered   nothing; ordered classes stand in their order
+    tags               bit k of `target_T` is 1 where the row has tag k; each of the K probabilities stands for itself
+    number             `target_T` float64 (NaN unlabelled) with `low_T` and `high_T`, the interval that holds the true number
+                       (both equal where it is known, `target_T` the midpoint); the answers are floats, `pred_T`, `face_pred_T`,
+                       `context_pred_T` (NaN for null); tasks {T: []}
 """
 
 import json
@@ -27,6 +34,7 @@ from caer.config import Config
 from caer.data.features import to_device
 from caer.data.loaders import eval_loader
 from caer.data.rows import context_only, row_hash
+from caer.data.targets import target_columns
 from gating.output import ModelOutput
 from preprocessing.errors import UserError
 from preprocessing.files import write_atomic
@@ -35,6 +43,7 @@ from preprocessing.progress import progress
 SCHEMA_VERSION = 1
 KEPT = ("sample_id", "source", "group", "split", "status", "image")
 BRANCHES = ("face", "context")
+ONE_OF = ("classes", "ordered")
 
 
 @dataclass(frozen=True)
@@ -45,19 +54,24 @@ class Predictions:
     meta: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of every task."""
+        return {name: self.meta.get("kinds", {}).get(name, "classes") for name in self.meta["tasks"]}
+
+    @property
     def tasks(self) -> dict[str, list[str]]:
-        """Classes by task."""
-        return dict(self.meta["tasks"])
+        """Classes of the tasks whose answer is one of them (kinds `classes` and `ordered`)."""
+        return {name: list(self.meta["tasks"][name]) for name, kind in self.kinds.items() if kind in ONE_OF}
 
     @property
     def row_hash(self) -> str:
         """SHA-256 over the sorted (sample_id, target...) of the rows: equal where the same rows carry the same truth."""
-        return row_hash(self.rows, self.tasks)
+        return row_hash(self.rows, self.kinds)
 
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The rows that are labelled for one task, as arrays.
+    """The rows that are labelled for a task whose answer is one of K classes, as arrays.
 
     Attributes:
         rows: their lines of the prediction table.
@@ -69,6 +83,7 @@ class TaskRows:
         detected: [N] bool, rows with a face.
         answered_by: [N] str.
         codes: [N] int, what is resampled together: the group, else the photo.
+        kind: `classes` or `ordered`.
     """
 
     rows: pd.DataFrame
@@ -80,6 +95,7 @@ class TaskRows:
     detected: np.ndarray
     answered_by: np.ndarray
     codes: np.ndarray
+    kind: str = "classes"
 
     def correct(self, probabilities: np.ndarray | None = None) -> np.ndarray:
         """[N] 1.0 where the largest probability (default: the run's answer) is at the target."""
@@ -93,7 +109,7 @@ def group_names(rows: pd.DataFrame) -> np.ndarray:
 
 
 def task_rows(predictions: Predictions, task: str) -> TaskRows:
-    """One task's labelled rows."""
+    """The labelled rows of a task of kind `classes` or `ordered`."""
     rows = predictions.rows[predictions.rows[f"target_{task}"] >= 0].reset_index(drop=True)
     classes, prior = predictions.tasks[task], np.asarray(predictions.meta["priors"][task])
     branches = {}
@@ -114,6 +130,7 @@ def task_rows(predictions: Predictions, task: str) -> TaskRows:
         detected=rows["status"].eq("ok").to_numpy(),
         answered_by=rows["answered_by"].to_numpy(str),
         codes=np.unique(group_names(rows), return_inverse=True)[1],
+        kind=predictions.kinds[task],
     )
 
 
@@ -125,14 +142,17 @@ def _pair(gates: Any) -> tuple[float, float]:
 
 
 def class_priors(tasks: Mapping[str, Any], class_counts: Mapping[str, list[int]]) -> dict[str, list[float]]:
-    """Class shares of the training rows by task; equal shares where a run has no counts."""
-    priors = {}
-    for name, task in tasks.items():
-        counts = np.asarray(class_counts.get(name, []), dtype=float)
-        if counts.shape != (task.out_dim,) or not counts.sum():
-            counts = np.ones(task.out_dim)
-        priors[name] = (counts / counts.sum()).tolist()
-    return priors
+    """What stands in where the model cannot look, by task: class shares of the training rows, or their median."""
+    return {name: task.prior(class_counts.get(name, [])) for name, task in tasks.items()}
+
+
+def task_meta(tasks: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata that say how to read each task's columns."""
+    return {
+        "tasks": {name: list(getattr(task.config, "classes", [])) for name, task in tasks.items()},
+        "kinds": {name: task.kind for name, task in tasks.items()},
+        "facts": {name: task.facts for name, task in tasks.items()},
+    }
 
 
 def answered_by(rows: pd.DataFrame, output: str) -> np.ndarray:
@@ -181,34 +201,46 @@ def predict_rows(
                 _collect(model(to_device(batch, device)), tasks, batch["has_face"].numpy(), answers)
                 shown.advance(len(batch["has_face"]))
     at = np.flatnonzero(source != "prior")
-    for name in tasks:
-        table[f"target_{name}"] = rows[f"target_{name}"].to_numpy()
-        for column in (f"prob_{name}", *(f"{branch}_prob_{name}" for branch in BRANCHES), f"gates_{name}"):
-            values: list[Any] = [list(priors[name]) if column.startswith("prob_") else None] * len(rows)
+    for name, task in tasks.items():
+        for column in target_columns(rows, [name]):
+            table[column] = rows[column].to_numpy()
+        answer = answer_name(task.kind)
+        for column in (f"{answer}_{name}", *(f"{branch}_{answer}_{name}" for branch in BRANCHES), f"gates_{name}"):
+            prior = priors[name][0] if answer == "pred" else list(priors[name])
+            values: list[Any] = [prior if column.startswith(f"{answer}_") else None] * len(rows)
             if column in answers:
                 for i, value in zip(at, answers[column], strict=True):
                     values[i] = value
-            table[column] = pd.Series(values, index=table.index, dtype=object)
+            kind = float if answer == "pred" and not column.startswith("gates_") else object
+            table[column] = pd.Series(values, index=table.index, dtype=kind)
     return table
+
+
+def answer_name(kind: str) -> str:
+    """How the columns with a task's answers are called: `pred` for a number, `prob` for all else."""
+    return "pred" if kind == "number" else "prob"
 
 
 def _collect(output: ModelOutput, tasks: Mapping[str, Any], has_face: np.ndarray, answers: dict[str, list[Any]]) -> None:
     """Append a batch's answers to the lists of their columns."""
     for name, task in tasks.items():
-        answers.setdefault(f"prob_{name}", []).extend(_probabilities(task, output.logits[name]))
+        answer = answer_name(task.kind)
+        answers.setdefault(f"{answer}_{name}", []).extend(_answers(task, output.logits[name]))
         for branch in BRANCHES:
             logits = output.branch_logits.get(branch, {}).get(name)
-            values = [None] * len(has_face) if logits is None else _probabilities(task, logits)
+            values = [None] * len(has_face) if logits is None else _answers(task, logits)
             looked = has_face if branch == "face" else np.ones(len(has_face), bool)
             kept = [value if there else None for value, there in zip(values, looked, strict=True)]
-            answers.setdefault(f"{branch}_prob_{name}", []).extend(kept)
+            answers.setdefault(f"{branch}_{answer}_{name}", []).extend(kept)
         gates = None if output.gates is None else output.gates.get(name)
         flat = [None] * len(has_face) if gates is None else gates.double().flatten(1).cpu().tolist()
         answers.setdefault(f"gates_{name}", []).extend(flat)
 
 
-def _probabilities(task: Any, logits: torch.Tensor) -> list[list[float]]:
-    return task.probabilities(logits.float()).double().cpu().tolist()
+def _answers(task: Any, logits: torch.Tensor) -> list[Any]:
+    """Each row's probabilities; of a number the number itself."""
+    values = task.probabilities(logits.float()).double().cpu()
+    return (values[:, 0] if task.kind == "number" else values).tolist()
 
 
 def write_predictions(predictions: Predictions, path: Path) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from caer.evaluation.predictions import TaskRows
-from caer.evaluation.summary import scores
+from caer.evaluation.judged import JudgedRows
+from caer.evaluation.summary import judged_scores
 from preprocessing.errors import UserError, unknown_name
 
 MOST = 40
@@ -54,8 +54,8 @@ def _quarters(values: pd.Series) -> pd.Series:
     return pd.Series(found, index=values.index, name=values.name)
 
 
-def by_column(task: TaskRows, names: pd.Series) -> list[dict[str, Any]]:
-    """Accuracy, macro-F1 and balanced accuracy of each subgroup, names in order, the missing last.
+def by_column(task: JudgedRows, names: pd.Series) -> list[dict[str, Any]]:
+    """The main scores of each subgroup, names in order, the missing last.
 
     Args:
         task: labelled rows.
@@ -63,7 +63,7 @@ def by_column(task: TaskRows, names: pd.Series) -> list[dict[str, Any]]:
     """
     of_row = names.reindex(task.rows["sample_id"]).fillna(MISSING).to_numpy(str)
     order = sorted(set(of_row.tolist()), key=lambda name: (name == MISSING, name))
-    return [{"value": name, **scores(task, of_row == name)} for name in order]
+    return [{"value": name, **judged_scores(task, of_row == name)} for name in order]
 
 
 def _is_plain(values: pd.Series) -> bool:

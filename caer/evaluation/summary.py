@@ -9,9 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from caer.evaluation import calibration, metrics, statistics
+from caer.evaluation import calibration, metrics, ordered, statistics
+from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
+from caer.evaluation.number_summary import number_scores, number_summary
 from caer.evaluation.predictions import Predictions, TaskRows, task_rows
 from caer.evaluation.statistics import Estimate
+from caer.evaluation.tag_summary import tag_scores, tag_summary
 from gating.gate_stats import context_share, summarize_gates
 
 Json = dict[str, Any]
@@ -20,18 +23,32 @@ Json = dict[str, Any]
 def summarize(predictions: Predictions, val: Predictions | None) -> dict[str, Json]:
     """Scores of every task; `val` is None where the split has no val rows beside it, and the same object where val is judged."""
     result = {}
-    for name in predictions.tasks:
-        task = task_rows(predictions, name)
-        if len(task.targets):
+    for name in predictions.kinds:
+        task = judged_rows(predictions, name)
+        if not len(task.rows):
+            continue
+        if isinstance(task, NumberRows):
+            result[name] = number_summary(task)
+        elif isinstance(task, TagRows):
+            result[name] = tag_summary(task)
+        else:
             on_val = None if val is None else task_rows(val, name)
             result[name] = _task(task, on_val, in_sample=val is predictions)
     return result
 
 
+def judged_scores(task: JudgedRows, rows: np.ndarray) -> Json:
+    """The main scores of chosen rows [N] bool of a task of any kind, with the number of rows and of groups."""
+    if isinstance(task, NumberRows):
+        return number_scores(task, rows)
+    return tag_scores(task, rows) if isinstance(task, TagRows) else scores(task, rows)
+
+
 def _task(task: TaskRows, val: TaskRows | None, in_sample: bool) -> Json:
     every = np.ones(len(task.targets), bool)
     return {
-        "type": "classification",
+        "type": "ordinal" if task.kind == "ordered" else "classification",
+        "kind": task.kind,
         "classes": task.classes,
         "rows": {"all": scores(task, every), "detected": scores(task, task.detected)},
         "per_class": per_class(task),
@@ -49,15 +66,21 @@ def _cells(task: TaskRows, rows: np.ndarray) -> np.ndarray:
 
 
 def scores(task: TaskRows, rows: np.ndarray) -> Json:
-    """Accuracy, macro-F1 and balanced accuracy of chosen rows [N] bool, with the number of rows and of groups."""
-    names = ("accuracy", "macro_f1", "balanced_accuracy")
+    """Accuracy, macro-F1 and balanced accuracy of chosen rows [N] bool, with the number of rows and of groups.
+
+    Ordered classes also have the share of answers at most one class off, and quadratic kappa.
+    """
+    of_confusion = {"macro_f1": metrics.macro_f1_of, "balanced_accuracy": metrics.balanced_accuracy_of}
+    if task.kind == "ordered":
+        of_confusion |= {"within_one": ordered.within_one_of, "quadratic_kappa": ordered.quadratic_kappa_of}
+    names = ("accuracy", *of_confusion)
     result: Json = {"n": int(rows.sum()), "groups": len(np.unique(task.codes[rows]))}
     if not rows.any():
         return result | {name: Estimate(math.nan).to_json() for name in names}
 
     def statistic(sums: np.ndarray) -> np.ndarray:
         confusion = metrics.from_cells(sums)
-        return np.stack([metrics.macro_f1_of(confusion), metrics.balanced_accuracy_of(confusion)], axis=-1)
+        return np.stack([score(confusion) for score in of_confusion.values()], axis=-1)
 
     others = statistics.bootstrap(_cells(task, rows), task.codes[rows], statistic)
     estimates = [statistics.share(task.correct()[rows], task.codes[rows]), *map(statistics.varied, others)]

@@ -10,8 +10,10 @@ from typing import Any
 import pandas as pd
 
 from caer.engine.checkpoint import LoadedRun
-from caer.evaluation.predictions import Predictions, task_rows
+from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
+from caer.evaluation.predictions import Predictions, TaskRows
 from caer.report import galleries, html, plots
+from caer.report.numbers import number_sections, number_tiles, scatter
 from caer.report.provenance import provenance_section
 from caer.report.sections import (
     branches_section,
@@ -22,6 +24,7 @@ from caer.report.sections import (
     subgroups_section,
 )
 from caer.report.sheets import attention_section, contact_sheet, mistakes_section
+from caer.report.tags import tag_sections, tag_tiles
 from preprocessing.files import write_atomic
 
 Json = dict[str, Any]
@@ -42,22 +45,41 @@ def write_report(folder: Path, metrics: Json, predictions: Predictions, loaded: 
     """
     content = [header(metrics)]
     for name, scores in metrics["tasks"].items():
-        drawn = draw(scores)
-        task = task_rows(predictions, name)
-        attention = galleries.show(loaded, judged, task, galleries.pick_by_class(task))
-        mistakes = galleries.show(loaded, judged, task, galleries.pick_mistakes(task))
-        content += task_sections(name, scores, drawn, len(metrics["tasks"]) > 1)
-        content += [attention_section(attention), mistakes_section(mistakes, task)]
-        if any(sample.peak is not None for sample in attention):
-            drawn["attention"] = contact_sheet([s for s in attention if s.peak is not None])
-        if mistakes:
-            drawn["mistakes"] = contact_sheet(mistakes)
+        sections, drawn = _task_content(name, scores, judged_rows(predictions, name), len(metrics["tasks"]) > 1, loaded, judged)
+        content += sections
         for kind, picture in drawn.items():
             write_atomic(folder / f"{kind}_{name}.png", picture)
     content.append(provenance_section(metrics))
     path = folder / "report.html"
     write_atomic(path, html.page(title(metrics), *content))
     return path
+
+
+def _task_content(
+    name: str, scores: Json, task: JudgedRows, several: bool, loaded: LoadedRun, judged: pd.DataFrame
+) -> tuple[list[str], dict[str, bytes]]:
+    """A task's sections, and its pictures by kind."""
+    if isinstance(task, NumberRows):
+        drawn = {"scatter": scatter(task)}
+        return number_sections(name, scores, drawn["scatter"], several), drawn
+    if isinstance(task, TagRows):
+        return tag_sections(name, scores, several), {}
+    return _class_content(name, scores, task, several, loaded, judged)
+
+
+def _class_content(
+    name: str, scores: Json, task: TaskRows, several: bool, loaded: LoadedRun, judged: pd.DataFrame
+) -> tuple[list[str], dict[str, bytes]]:
+    drawn = draw(scores)
+    attention = galleries.show(loaded, judged, task, galleries.pick_by_class(task))
+    mistakes = galleries.show(loaded, judged, task, galleries.pick_mistakes(task))
+    sections = task_sections(name, scores, drawn, several)
+    sections += [attention_section(attention), mistakes_section(mistakes, task)]
+    if any(sample.peak is not None for sample in attention):
+        drawn["attention"] = contact_sheet([s for s in attention if s.peak is not None])
+    if mistakes:
+        drawn["mistakes"] = contact_sheet(mistakes)
+    return sections, drawn
 
 
 def title(metrics: Json) -> str:
@@ -105,6 +127,12 @@ def _looks(metrics: Json) -> str:
 
 
 def _tiles(task: Json) -> str:
+    if task["kind"] == "number":
+        return number_tiles(task)
+    return tag_tiles(task) if task["kind"] == "tags" else _class_tiles(task)
+
+
+def _class_tiles(task: Json) -> str:
     scores, calibration = task["rows"]["all"], task["calibration"]
     entries = []
     for name, key in (("Accuracy", "accuracy"), ("Macro-F1", "macro_f1"), ("Balanced accuracy", "balanced_accuracy")):

@@ -21,7 +21,18 @@ def scores_section(task: Json) -> str:
         [name, f"{task['rows'][key]['n']:,}", f"{task['rows'][key]['groups']:,}", *_cells(task["rows"][key])]
         for key, name in names.items()
     ]
-    return html.section("Scores", html.table(["Rows", "n", "Groups", *SCORE_HEADS], rows, strong=[0]))
+    return html.section("Scores", html.table(["Rows", "n", "Groups", *SCORE_HEADS], rows, strong=[0]), _order(task))
+
+
+def _order(task: Json) -> str:
+    """How far the answers are off, for classes with an order."""
+    if task["kind"] != "ordered":
+        return ""
+    scores = task["rows"]["all"]
+    return html.paragraph(
+        f"Classes in their order: <b>{html.interval(scores['within_one'])}%</b> of the answers are at most one class off; "
+        f"quadratic kappa {html.number(scores['quadratic_kappa']['value'])}."
+    )
 
 
 def _cells(scores: Json) -> list[str]:

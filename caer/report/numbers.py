@@ -1,0 +1,97 @@
+"""A predicted number on the evaluation's page: scores, predicted against true, subgroups.
+
+Enters: a number's entry of `metrics.json` and its `NumberRows`. Leaves: HTML, PNG bytes.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from caer.evaluation import numbers
+from caer.evaluation.judged import NumberRows
+from caer.evaluation.number_summary import in_unit, main_score
+from caer.report import html
+from caer.report.plots import new_figure, png
+from caer.report.style import COLOURS
+
+Json = dict[str, Any]
+SCORES = {
+    "mae": "MAE",
+    "mae_to_midpoint": "MAE to the bin's midpoint",
+    "distance": "Distance to the interval",
+    "bias": "Mean error",
+}
+
+
+def number_sections(name: str, task: Json, picture: bytes, several: bool) -> list[str]:
+    """Scores, the plot and subgroups of one task."""
+    heading = [html.section(f"Task {name}")] if several else []
+    return [*heading, _scores(task, picture), _subgroups(task)]
+
+
+def number_tiles(task: Json) -> str:
+    """The key figures."""
+    unit, scores = task["unit"], task["rows"]["all"]
+    key, estimate = main_score(scores)
+    entries = [(SCORES[key], _value(estimate, unit), _ends(estimate))]
+    entries.append(("Answering the median of train", _value(task["by_prior"][key], unit), SCORES[key]))
+    if scores["inside"]["value"] is not None:
+        entries.append(
+            (
+                "Inside the interval",
+                f'{html.percent(scores["inside"]["value"])}<span class="unit">%</span>',
+                "of the rows with one",
+            )
+        )
+    return html.tiles(entries)
+
+
+def _value(estimate: Json, unit: str) -> str:
+    return f'{html.number(estimate["value"], 1)}<span class="unit"> {html.text(unit)}</span>'
+
+
+def _ends(estimate: Json) -> str:
+    return "no interval" if estimate["low"] is None else f"[{estimate['low']:.1f}, {estimate['high']:.1f}]"
+
+
+def _scores(task: Json, picture: bytes) -> str:
+    names = {"all": "All rows", "detected": "With a detected face"}
+    rows = [[names[key], *_cells(task["rows"][key], task["unit"])] for key in names]
+    head = ["Rows", "n", "Groups", *SCORES.values(), "Inside"]
+    alt = f"Predicted against annotated {task['unit'] or 'number'}; on the dashed line both are equal."
+    caption = (
+        "Each dot is a row; the line through an interval spans it. Averages hide much: on the dashed line the answer is right."
+    )
+    return html.section("Scores", html.table(head, rows, strong=[0]), html.figure(picture, alt, caption))
+
+
+def _cells(scores: Json, unit: str) -> list[str]:
+    values = [html.text(in_unit(scores[key], unit, signed=key == "bias")) for key in SCORES]
+    return [f"{scores['n']:,}", f"{scores['groups']:,}", *values, html.estimate_cell(scores["inside"], bar=False)]
+
+
+def _subgroups(task: Json) -> str:
+    tables = []
+    for column, groups in task["subgroups"].items():
+        rows = [[html.text(row["value"]), *_cells(row, task["unit"])] for row in groups]
+        head = ["", "n", "Groups", *SCORES.values(), "Inside"]
+        tables.append(html.table(head, rows, f"By <b>{html.text(column)}</b>"))
+    return html.section("Subgroups", *tables) if tables else ""
+
+
+def scatter(task: NumberRows, most: int = 4000) -> bytes:
+    """Answers against annotations: dots, and the spans of intervals; an even selection where there are more than `most` rows."""
+    shown = np.unique(np.linspace(0, len(task.answers) - 1, min(most, len(task.answers))).astype(int))
+    targets, answers = task.targets[shown], task.answers[shown]
+    figure, (axes,) = new_figure(4.4)
+    low, high = task.range
+    axes.plot([low, high], [low, high], color=COLOURS["ideal"], linewidth=1, linestyle=(0, (4, 3)))
+    spans = ~numbers.known(targets)
+    strength = float(np.clip(60 / max(len(shown), 1), 0.04, 0.6))
+    axes.hlines(answers[spans], targets[spans, 0], targets[spans, 1], color=COLOURS["fused"], alpha=strength, linewidth=1)
+    axes.scatter(targets.mean(axis=1), answers, 8, color=COLOURS["fused"], alpha=min(1, 4 * strength), linewidths=0)
+    axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
+    unit = f" ({task.unit})" if task.unit else ""
+    axes.set_xlabel(("annotated, intervals at their midpoint" if spans.any() else "annotated") + unit)
+    axes.set_ylabel(f"predicted{unit}")
+    return png(figure)
