@@ -5,11 +5,15 @@ random seed.
 """
 
 import hashlib
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from preprocessing.types import RawSample
+
+MANY = 20
+"""Distinct numbers of one task up to which each is a class of its own."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +27,10 @@ class Unit:
 
 def units(samples: Sequence[RawSample]) -> list[Unit]:
     """The samples' groups (a sample without one stands alone), each with its most frequent label as stratum."""
-    members: dict[str, list[RawSample]] = defaultdict(list)
-    for sample in samples:
-        members[unit_key(sample)].append(sample)
-    return [Unit(key, len(group), _stratum(group)) for key, group in members.items()]
+    members: dict[str, list[str]] = defaultdict(list)
+    for sample, stratum in zip(samples, _strata(samples), strict=True):
+        members[unit_key(sample)].append(stratum)
+    return [Unit(key, len(group), _most_frequent(group)) for key, group in members.items()]
 
 
 def unit_key(sample: RawSample) -> str:
@@ -34,10 +38,20 @@ def unit_key(sample: RawSample) -> str:
     return f"group {sample.group}" if sample.group else f"image {sample.image}"
 
 
-def _stratum(group: Sequence[RawSample]) -> str:
-    """The first task's label, most frequent first, of equals the alphabetically first."""
-    labels = Counter(str(next(iter(sample.labels.values()), "")) for sample in group)
-    return min(labels, key=lambda label: (-labels[label], label))
+def _strata(samples: Sequence[RawSample]) -> list[str]:
+    """The first task's label of each sample; its tenth where the task's labels are numbers of many values, such as ages."""
+    labels = [next(iter(sample.labels.values()), "") for sample in samples]
+    values = sorted(label for label in labels if not isinstance(label, str))
+    if len(set(values)) <= MANY:
+        return [str(label) for label in labels]
+    bounds = [values[len(values) * tenth // 10] for tenth in range(1, 10)]
+    return [label if isinstance(label, str) else f"tenth {bisect_right(bounds, label)}" for label in labels]
+
+
+def _most_frequent(strata: Sequence[str]) -> str:
+    """The most frequent one, of equals the alphabetically first."""
+    counts = Counter(strata)
+    return min(counts, key=lambda stratum: (-counts[stratum], stratum))
 
 
 def take(candidates: Sequence[Unit], wanted: int, salt: str) -> set[str]:

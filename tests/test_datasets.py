@@ -166,6 +166,13 @@ def test_splits_keep_shares_groups_and_do_not_depend_on_order():
     assert {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), "y")} != split
 
 
+def test_numbers_of_many_values_are_split_over_their_whole_range():
+    ages = [RawSample("s", f"{i}.jpg", "", labels={"age": 20 + i / 10}) for i in range(500)]
+    test = [s.labels["age"] for s in hash_split(ages, (0.8, 0.1, 0.1), "x") if s.split == "test"]
+    assert len(test) == 50
+    assert Counter(int((age - 20) // 5) for age in test) == dict.fromkeys(range(10), 5)
+
+
 def test_take_is_exact_and_bounded():
     everything = units(made(101))
     assert len(take(everything, 10, "x")) == 10

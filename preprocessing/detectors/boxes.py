@@ -2,7 +2,8 @@
 
 Enters: files of lines. With a header: a path column (path, image, file, ...), `x1 y1 x2 y2`, perhaps `score` and landmarks `lx1
 ly1 ... ly5`. Without: `path,x1,y1,x2,y2` or `path,label,x1,y1,x2,y2` as the public lists of CAER-S have it. Several lines of a
-photo are several faces. Leaves: faces; where a second detector is named, each with the landmarks of the detection that overlaps
+photo are several faces. A first line that only counts the others, as DeepFashion's lists have it, means that spaces separate the
+columns. Leaves: faces; where a second detector is named, each with the landmarks of the detection that overlaps
 it most, if the IoU is at least 0.5.
 """
 
@@ -11,7 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -23,8 +24,9 @@ from preprocessing.manifest import normalize_path
 from preprocessing.settings import StrictModel
 from preprocessing.types import Face
 
-PATH_NAMES = ("path", "image", "file", "filename", "image_path", "file_name")
+PATH_NAMES = ("path", "image", "file", "filename", "image_path", "file_name", "image_name")
 BOX_NAMES = ("x1", "y1", "x2", "y2")
+_UNDERSCORED = {"x_1": "x1", "y_1": "y1", "x_2": "x2", "y_2": "y2"}
 LANDMARK_NAMES = tuple(f"l{axis}{i}" for i in range(1, 6) for axis in "xy")
 MIN_IOU = 0.5
 
@@ -99,7 +101,7 @@ def _lines(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     """Path and (15,) box, score, landmarks (NaN where there are none) of each line."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [row for row in csv.reader(file) if row]
+            rows = _cells(file)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a list of boxes ({error}); name it with detector.files") from None
     if not rows:
@@ -110,11 +112,19 @@ def _lines(path: Path) -> Iterator[tuple[str, np.ndarray]]:
         yield _parse(row, columns, f"{path}: line {number}")
 
 
+def _cells(file: TextIO) -> list[list[str]]:
+    """The cells of each line that has any: separated by spaces where the first line is a mere number, else by commas."""
+    counted = file.readline().strip().isdecimal()
+    if not counted:
+        file.seek(0)
+    return [row for row in (map(str.split, file) if counted else csv.reader(file)) if row]
+
+
 def _header(first: list[str], path: Path) -> dict[str, Any]:
     """Where the path and the 15 values stand, by the first line."""
     if _numbers(first[-4:]) is not None and len(first) in (5, 6):
         return {"header": False, "path": 0, "values": list(range(len(first) - 4, len(first))) + [None] * 11}
-    names = [name.strip().lower() for name in first]
+    names = [_UNDERSCORED.get(name.strip().lower(), name.strip().lower()) for name in first]
     key = next((names.index(n) for n in PATH_NAMES if n in names), None)
     absent = [n for n in BOX_NAMES if n not in names]
     if key is None or absent:

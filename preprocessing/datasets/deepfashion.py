@@ -1,0 +1,167 @@
+"""DeepFashion, Category and Attribute Prediction Benchmark (Liu et al., CVPR 2016): 289,222 photos of clothes with boxes.
+
+Enters: the set's folder with its list files (`Anno/` or `Anno_coarse/` with `Eval/list_eval_partition.txt`; or `Anno_fine/` with
+`train.txt`, `val.txt`, `test.txt`) and the photos in `img/` or `Img/img/`. Leaves: the published splits, `category`,
+`category_type`, and a column for each type of attributes: the tags that a photo has, joined by `|`, or `none`; where the set says
+that a tag is unknown, the cell is empty. The box around the clothes stands in for the face; photos of one product are a group.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from pydantic import Field
+
+from preprocessing.datasets._deepfashion_lists import image_lists, read_list, read_names
+from preprocessing.datasets.base import BaseConfig, existing_folder
+from preprocessing.errors import UserError
+from preprocessing.manifest import normalize_path
+from preprocessing.types import Label, RawSample
+
+COARSE = {1: "texture", 2: "fabric", 3: "shape", 4: "part", 5: "style"}
+FINE = {1: "texture", 2: "sleeve", 3: "length", 4: "neckline", 5: "fabric", 6: "fit"}
+"""Types of attributes -> the task that they annotate."""
+CATEGORY_TYPES = {1: "upper_body", 2: "lower_body", 3: "full_body"}
+SPLITS = ("train", "val", "test")
+SEPARATOR, NONE = "|", "none"
+FOLDERS = {"coarse": ("Anno", "Anno_coarse"), "fine": ("Anno_fine",)}
+LISTS = ("list_category_cloth.txt", "list_category_img.txt", "list_attr_cloth.txt", "list_attr_img.txt", "list_bbox.txt")
+
+
+class Config(BaseConfig):
+    """Options of the dataset `deepfashion`."""
+
+    type: Literal["deepfashion"] = "deepfashion"
+    annotations: Literal["coarse", "fine"] = "coarse"
+    """`coarse`: all photos, 1,000 tags found in their texts; `fine`: 20,000 photos, 26 tags, nearly one of each type a photo."""
+    attributes: list[str] = Field(default_factory=list)
+    """The tags to take, as a multi-label task must declare them; default: all."""
+
+    def suggested(self) -> dict[str, Any]:
+        """The clothes' boxes instead of a face detector."""
+        return {"detector": {"type": "boxes", "files": [str(annotation_folder(self) / "list_bbox.txt")]}}
+
+
+@dataclass(frozen=True)
+class Tag:
+    """An attribute: its place among a photo's values, and its name."""
+
+    place: int
+    name: str
+
+
+class DeepFashion:
+    """The dataset; see the module."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.notes: dict[str, Any] = {}
+        self.folder = annotation_folder(config)
+        nested = (config.root / "Img" / "img").is_dir()
+        self.root: Path = config.root / "Img" if nested else config.root
+        self.tags = self._tags()
+
+    def samples(self) -> Iterator[RawSample]:
+        """Samples in the order of the split lists; `notes` counts the tags that are unknown."""
+        categories = self._categories()
+        unknown = Counter[str]()
+        attributes = dict(self._attributes(unknown))
+        for image, split in self._partition():
+            labels = {**categories.get(image, {}), **attributes.get(image, {})}
+            path = normalize_path(image)
+            yield RawSample(self.config.source, path, split, str(PurePosixPath(path).parent), labels)
+        if unknown:
+            self.notes["photos with unknown tags"] = dict(sorted(unknown.items()))
+
+    def _tags(self) -> dict[str, list[Tag]]:
+        """Task -> the attributes of its type that are taken."""
+        path = self.folder / "list_attr_cloth.txt"
+        types = FINE if self.config.annotations == "fine" else COARSE
+        wanted, tasks = set(self.config.attributes), defaultdict(list)
+        for place, (name, kind) in enumerate(read_names(path)):
+            if not wanted or name in wanted:
+                tasks[_known(types, kind, path)].append(Tag(place, name))
+        found = {tag.name for tags in tasks.values() for tag in tags}
+        for name in sorted(wanted - found):
+            raise UserError(f"{path}: no attribute {name!r} (dataset.attributes); that list has their names")
+        return tasks
+
+    def _categories(self) -> dict[str, dict[str, Label]]:
+        """Photo -> its labels `category` and `category_type`."""
+        path = self.folder / "list_category_cloth.txt"
+        names = [(name, _known(CATEGORY_TYPES, kind, path)) for name, kind in read_names(path)]
+        labels: dict[str, dict[str, Label]] = {}
+        for where, image, values in read_list(self.folder / "list_category_img.txt", 1):
+            if not 1 <= values[0] <= len(names):
+                raise UserError(f"{where}: category {values[0]}; expected a number from 1 to {len(names)}")
+            name, kind = names[values[0] - 1]
+            labels[image] = {"category": name, "category_type": kind}
+        return labels
+
+    def _attributes(self, unknown: Counter[str]) -> Iterator[tuple[str, dict[str, Label]]]:
+        """Photo and its labels of the attributes' types; counts in `unknown` the cells that stay empty."""
+        total = len(read_names(self.folder / "list_attr_cloth.txt"))
+        absent = 0 if self.config.annotations == "fine" else -1
+        for where, image, values in read_list(self.folder / "list_attr_img.txt", total):
+            labels: dict[str, Label] = {}
+            for task, tags in self.tags.items():
+                states = {tag.name: values[tag.place] for tag in tags}
+                if set(states.values()) <= {1, absent}:
+                    labels[task] = SEPARATOR.join(name for name, state in states.items() if state == 1) or NONE
+                else:
+                    _check_states(states, where)
+                    unknown[task] += 1
+            yield image, labels
+
+    def _partition(self) -> Iterator[tuple[str, str]]:
+        """Photo and split."""
+        if self.config.annotations == "fine":
+            for split in SPLITS:
+                for image in image_lists(self.folder / f"{split}.txt"):
+                    yield image, split
+            return
+        for where, image, values in read_list(self.config.root / "Eval" / "list_eval_partition.txt", 1, str):
+            if values[0] not in SPLITS:
+                raise UserError(f"{where}: split {values[0]!r}; expected {', '.join(SPLITS)}")
+            yield image, values[0]
+
+
+def build(config: Config) -> DeepFashion:
+    """The dataset of a config."""
+    return DeepFashion(config)
+
+
+def annotation_folder(config: Config) -> Path:
+    """The folder with the list files.
+
+    Raises:
+        UserError: it is not there, or not all lists are.
+    """
+    existing_folder(config.root)
+    names = FOLDERS[config.annotations]
+    found = [config.root / name for name in names if (config.root / name).is_dir()]
+    if not found:
+        raise UserError(f"{config.root}: no folder {' or '.join(names)}; expected it with {', '.join(LISTS)}")
+    expected = [found[0] / name for name in LISTS]
+    if config.annotations == "fine":
+        expected += [found[0] / f"{split}.txt" for split in SPLITS]
+    else:
+        expected.append(config.root / "Eval" / "list_eval_partition.txt")
+    absent = [path.relative_to(config.root).as_posix() for path in expected if not path.is_file()]
+    if absent:
+        raise UserError(f"{config.root}: no {', '.join(absent)}; fetch DeepFashion's annotations again")
+    return found[0]
+
+
+def _known(types: Mapping[int, str], kind: int, path: Path) -> str:
+    if kind not in types:
+        raise UserError(f"{path}: type {kind}; expected {', '.join(f'{number} ({name})' for number, name in types.items())}")
+    return types[kind]
+
+
+def _check_states(states: Mapping[str, int], where: str) -> None:
+    for name, state in states.items():
+        if state not in (-1, 0, 1):
+            raise UserError(f"{where}: {name} is {state}; expected 1 (there), -1 (not there) or 0 (unknown)")

@@ -1,0 +1,145 @@
+"""IMDB-WIKI (Rothe et al., https://data.vision.ee.ethz.ch/cvl/rrothe/imdb-wiki): half a million photos of celebrities.
+
+Enters: `imdb.mat` or `wiki.mat` beside the photos of `full_path` (`imdb_crop/`, `wiki_crop/`, or the uncropped folders). Leaves:
+`age` in years on the first of July of the photo's year, as the authors reckon, `age_group` (the main article's six) and `gender`;
+a person is a group. Photos without a clear single face by the set's own detector are left out, and the notes count them.
+"""
+
+import datetime
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import scipy.io
+
+from preprocessing.ages import six_groups
+from preprocessing.datasets.base import SplitConfig, existing_folder
+from preprocessing.errors import UserError
+from preprocessing.manifest import normalize_path
+from preprocessing.types import Label, RawSample
+
+TABLES = ("imdb", "wiki")
+COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
+GENDERS = {0.0: "female", 1.0: "male"}
+DAYS = 365.2425
+"""Of a year, on average."""
+MATLAB = 366
+"""Matlab's day numbers run so far ahead of Python's."""
+
+
+class Config(SplitConfig):
+    """Options of the dataset `imdb_wiki`. `root` is the folder that holds `imdb.mat` or `wiki.mat`, or that file."""
+
+    type: Literal["imdb_wiki"] = "imdb_wiki"
+    min_face_score: float = 1.0
+    """Photos whose face scores less are left out; the set gives -inf where it found none."""
+    max_second_face_score: float = 0.0
+    """Photos with a second face that scores more are left out: it is not known who is who."""
+    ages: tuple[float, float] = (0.0, 100.0)
+    """Ages outside come from wrong dates: no age label."""
+
+
+class ImdbWiki:
+    """The dataset; see the module."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.notes: dict[str, Any] = {}
+        self.table = _find_table(config.root)
+        self.root: Path = self.table.parent
+
+    def samples(self) -> Iterator[RawSample]:
+        """Samples in the order of the table; `notes` says what was left out, and how many ages are not credible."""
+        columns = _columns(self.table)
+        self.notes["table"] = self.table.name
+        samples, fate = [], Counter[str]()
+        for row in range(len(columns["full_path"])):
+            cells = {name: column[row] for name, column in columns.items()}
+            reason = self._reason_to_leave_out(cells)
+            if reason:
+                fate[reason] += 1
+            else:
+                samples.append(self._sample(cells))
+        if fate:
+            self.notes["left out"] = dict(sorted(fate.items()))
+        if not samples:
+            raise UserError(f"{self.table}: none of its {sum(fate.values())} photos is left; lower dataset.min_face_score")
+        for task in ("age", "gender"):
+            self.notes[f"without {task}"] = sum(task not in s.labels for s in samples)
+        yield from self.config.complete(samples, self.notes)
+
+    def _reason_to_leave_out(self, cells: Mapping[str, Any]) -> str:
+        if not cells["full_path"]:
+            return "no path"
+        if not cells["face_score"] >= self.config.min_face_score:
+            return f"face score below {self.config.min_face_score:g}"
+        if cells["second_face_score"] > self.config.max_second_face_score:
+            return f"second face above {self.config.max_second_face_score:g}"
+        return ""
+
+    def _sample(self, cells: Mapping[str, Any]) -> RawSample:
+        labels: dict[str, Label] = {}
+        age = age_of(cells["dob"], cells["photo_taken"])
+        low, high = self.config.ages
+        if low <= age <= high:
+            labels |= {"age_group": six_groups(age), "age": age}
+        if cells["gender"] in GENDERS:
+            labels["gender"] = GENDERS[cells["gender"]]
+        image = normalize_path(cells["full_path"])
+        return RawSample(self.config.source, image, "", normalize_path(cells["name"]), labels)
+
+
+def build(config: Config) -> ImdbWiki:
+    """The dataset of a config."""
+    return ImdbWiki(config)
+
+
+def age_of(born: float, year: float) -> float:
+    """Years from a birth (Matlab day number) to the first of July of a year, to two digits; NaN where there is no such date."""
+    if not (datetime.MINYEAR <= year <= datetime.MAXYEAR and math.isfinite(born)):
+        return math.nan
+    taken = datetime.date(int(year), 7, 1).toordinal() + MATLAB
+    return round((taken - born) / DAYS, 2)
+
+
+def _find_table(root: Path) -> Path:
+    if root.is_file():
+        return root
+    existing_folder(root)
+    found = [root / f"{name}.mat" for name in TABLES if (root / f"{name}.mat").is_file()]
+    if len(found) != 1:
+        raise UserError(
+            f"{root}: expected imdb.mat or wiki.mat beside the photos' folders 00 to 99, found "
+            f"{' and '.join(path.name for path in found) or 'neither'}; name the one to read as --root"
+        )
+    return found[0]
+
+
+def _columns(path: Path) -> dict[str, Any]:
+    """The columns by name: texts for paths and names, float64 for the others.
+
+    Raises:
+        UserError: the file is no Matlab file with this table, or its columns differ in length.
+    """
+    try:
+        content = scipy.io.loadmat(path, variable_names=TABLES)
+        table = next(content[name] for name in TABLES if name in content)[0, 0]
+        columns = {name: _column(table[name]) for name in COLUMNS}
+    except Exception as error:  # the reader raises anything on broken files
+        raise UserError(
+            f"{path}: cannot be read as a Matlab table imdb or wiki with {', '.join(COLUMNS)} ({type(error).__name__}: {error})"
+        ) from None
+    if len({len(column) for column in columns.values()}) != 1:
+        lengths = ", ".join(f"{name} {len(column)}" for name, column in columns.items())
+        raise UserError(f"{path}: its columns differ in length ({lengths}); fetch the file again")
+    return columns
+
+
+def _column(values: np.ndarray) -> Any:
+    flat = values.ravel()
+    if flat.dtype == object:  # a Matlab cell: an array with one text, or with none
+        return [str(cell.item()) if getattr(cell, "size", 0) else "" for cell in flat]
+    return flat.astype(np.float64)

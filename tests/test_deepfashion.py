@@ -1,0 +1,145 @@
+"""DeepFashion's attribute benchmark in the exact layout of its list files: boxes become crops, lists a table."""
+
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from preprocessing.__main__ import _run
+from preprocessing.datasets.deepfashion import Config, build
+from preprocessing.errors import UserError
+from preprocessing.manifest import read_manifest
+
+IMAGES = [f"img/Sheer_Blouse/img_{i:08d}.jpg" for i in (1, 2)] + [f"img/Maxi_Dress/img_{i:08d}.jpg" for i in (1, 2)]
+COARSE_TAGS = [("a-line", 3), ("abstract chevron print", 1), ("floral", 1), ("chiffon", 2), ("boho", 5), ("collar", 4)]
+FINE_TAGS = [("floral", 1), ("solid", 1), ("long_sleeve", 2), ("no_dress", 3), ("v_neckline", 4), ("denim", 5), ("loose", 6)]
+STATES = [[1, -1, 1, -1, 1, 0], [-1, 1, 1, 1, -1, -1], [1, -1, -1, -1, -1, 1], [-1, -1, -1, 1, -1, -1]]
+
+
+def lists(path, header, entries):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"{left:<70} {right}" for left, right in entries]
+    path.write_text("\n".join([str(len(entries)), header, *lines]) + "\n")
+
+
+def tree(root, folder="Anno_coarse", photos="img"):
+    """The set's folder: `Anno_coarse/` with `Eval/`, or `Anno_fine/` with its split lists, and drawn photos."""
+    fine = folder == "Anno_fine"
+    tags = FINE_TAGS if fine else COARSE_TAGS
+    states = [[1, 0, 1, 1, 0, 0, 1], [0, 1, 0, 1, 1, 0, 0], [0, 0, 1, 0, 1, 1, 1], [1, 0, 1, 0, 0, 0, 1]] if fine else STATES
+    anno = root / folder
+    lists(anno / "list_category_cloth.txt", "category_name  category_type", [("Blouse", 1), ("Jeans", 2), ("Dress", 3)])
+    lists(anno / "list_category_img.txt", "image_name  category_label", list(zip(IMAGES, [1, 1, 3, 2], strict=True)))
+    lists(anno / "list_attr_cloth.txt", "attribute_name  attribute_type", tags)
+    cells = ["  ".join(f"{value:2d}" for value in row) for row in states]
+    lists(anno / "list_attr_img.txt", "image_name  attribute_labels", list(zip(IMAGES, cells, strict=True)))
+    boxes = ["072 079 232 273", "067 059 155 161", "065 065 156 200", "051 062 167 182"]
+    lists(anno / "list_bbox.txt", "image_name  x_1  y_1  x_2  y_2", list(zip(IMAGES, boxes, strict=True)))
+    if fine:
+        for split, images in (("train", IMAGES[:2]), ("val", IMAGES[2:3]), ("test", IMAGES[3:])):
+            (anno / f"{split}.txt").write_text("\n".join(images) + "\n")
+    else:
+        parts = ["train", "val", "train", "test"]
+        lists(root / "Eval/list_eval_partition.txt", "image_name  evaluation_status", list(zip(IMAGES, parts, strict=True)))
+    for image in IMAGES:
+        path = root / photos.removesuffix("img") / image
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), np.full((300, 240, 3), 90, np.uint8))
+    return root
+
+
+def read(root, **options):
+    dataset = build(Config(root=root, **options))
+    return list(dataset.samples()), dataset
+
+
+@pytest.mark.parametrize("folder", ["Anno_coarse", "Anno"])
+def test_all_tags_of_the_benchmark(tmp_path, folder):
+    samples, dataset = read(tree(tmp_path, folder))
+    assert [(s.image, s.split) for s in samples] == list(zip(IMAGES, ["train", "val", "train", "test"], strict=True))
+    assert samples[0].labels == {
+        "category": "Blouse",
+        "category_type": "upper_body",
+        "shape": "a-line",
+        "texture": "floral",
+        "fabric": "none",
+        "style": "boho",
+    }
+    assert samples[1].labels["texture"] == "abstract chevron print|floral"
+    assert samples[1].labels["part"] == "none"
+    assert dataset.notes["photos with unknown tags"] == {"part": 1}
+    assert samples[0].group == samples[1].group != samples[2].group
+
+
+def test_fine_annotations_come_with_their_own_lists(tmp_path):
+    samples, _ = read(tree(tree(tmp_path), "Anno_fine"), annotations="fine")
+    assert [s.split for s in samples] == ["train", "train", "val", "test"]
+    assert samples[0].labels == {
+        "category": "Blouse",
+        "category_type": "upper_body",
+        "texture": "floral",
+        "sleeve": "long_sleeve",
+        "length": "no_dress",
+        "neckline": "none",
+        "fabric": "none",
+        "fit": "loose",
+    }
+
+
+def test_only_the_named_tags(tmp_path):
+    samples, _ = read(tree(tmp_path), attributes=["floral", "collar"])
+    assert [s.labels.get("texture") for s in samples] == ["floral", "floral", "none", "none"]
+    assert [s.labels.get("part") for s in samples] == [None, "none", "collar", "none"]
+    assert all("shape" not in s.labels for s in samples)
+    with pytest.raises(UserError, match=r"no attribute 'plaid' \(dataset\.attributes\)"):
+        read(tmp_path, attributes=["plaid"])
+
+
+@pytest.mark.parametrize("photos", ["img", "Img/img"])
+def test_boxes_become_crops_and_lists_a_table(tmp_path, photos):
+    root = tree(tmp_path / "raw", photos=photos)
+    _run({"dataset": {"type": "deepfashion", "root": str(root)}, "face_scale": 1.0}, tmp_path / "out", 1, False, None)
+    rows = read_manifest(tmp_path / "out").rows
+    assert list(rows["status"]) == ["ok"] * 4
+    assert list(rows["box"][0]) == [72, 79, 232, 273]
+    assert list(rows["label_category"]) == ["Blouse", "Blouse", "Dress", "Jeans"]
+    crop = cv2.imread(str(tmp_path / "out" / rows["face_file"][1]))
+    assert crop.shape[:2] == (102, 102)
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("Anno_coarse/list_category_img.txt", "4\n", "9\n", r"list_category_img\.txt: says 9 entries and has 4"),
+        ("Anno_coarse/list_category_img.txt", "4\nimage", "image", "line 1: expected the number of entries"),
+        ("Anno_coarse/list_category_img.txt", " 3\n", " 7\n", r"line 5: category 7; expected a number from 1 to 3"),
+        ("Anno_coarse/list_category_cloth.txt", " 2\n", " 8\n", r"type 8; expected 1 \(upper_body\)"),
+        ("Anno_coarse/list_attr_img.txt", " 0\n", "\n", r"list_attr_img\.txt: line 3: expected a photo and 6 values"),
+        ("Anno_coarse/list_attr_img.txt", " 0\n", " 5\n", r"line 3: collar is 5; expected 1 \(there\)"),
+        ("Anno_coarse/list_attr_cloth.txt", " 5\n", " five\n", "line 7: expected a name and the number of its type"),
+        ("Eval/list_eval_partition.txt", "val\n", "dev\n", r"line 4: split 'dev'; expected train, val, test"),
+    ],
+)
+def test_a_wrong_entry_names_file_and_line(tmp_path, file, old, new, message):
+    edit(tree(tmp_path) / file, old, new)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path)
+
+
+def test_what_is_absent_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"no folder Anno or Anno_coarse; expected it with list_category_cloth\.txt"):
+        read(tmp_path)
+    tree(tmp_path)
+    with pytest.raises(UserError, match="no folder Anno_fine"):
+        read(tmp_path, annotations="fine")
+    (tmp_path / "Anno_coarse/list_bbox.txt").unlink()
+    shutil.rmtree(tmp_path / "Eval")
+    with pytest.raises(UserError, match=r"no Anno_coarse/list_bbox\.txt, Eval/list_eval_partition\.txt"):
+        read(tmp_path)

@@ -1,0 +1,131 @@
+"""IMDB-WIKI's Matlab tables: ages from dates, filters that count what they leave out, persons never torn between splits."""
+
+import datetime
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import scipy.io
+
+from preprocessing.datasets.imdb_wiki import Config, age_of, build
+from preprocessing.errors import UserError
+
+
+def day_number(year, month, day):
+    """As Matlab's datenum counts: 1 is the first of January of the year 0."""
+    return datetime.date(year, month, day).toordinal() + 366
+
+
+def cell(texts):
+    column = np.empty((1, len(texts)), dtype=object)
+    column[0] = [np.array([text]) if text else np.array([], dtype="U1") for text in texts]
+    return column
+
+
+def table(root, rows, name="wiki", **changes):
+    """A table as published: one struct, its fields rows of numbers or cells."""
+    born, taken, path, gender, person, score, second = (list(column) for column in zip(*rows, strict=True))
+    fields = {
+        "dob": np.array([born], dtype=np.int32),
+        "photo_taken": np.array([taken], dtype=np.uint16),
+        "full_path": cell(path),
+        "gender": np.array([gender], dtype=float),
+        "name": cell(person),
+        "face_location": cell(["0"] * len(rows)),
+        "face_score": np.array([score], dtype=float),
+        "second_face_score": np.array([second], dtype=float),
+    }
+    scipy.io.savemat(root / f"{name}.mat", {name: fields | changes})
+    return root
+
+
+def row(path="00/1.jpg", *, born=(1980, 7, 1), taken=2010, gender=1.0, name="A", score=3.0, second=math.nan):
+    return day_number(*born), taken, path, gender, name, score, second
+
+
+def read(root, **options):
+    dataset = build(Config(root=root, **options))
+    return list(dataset.samples()), dataset.notes
+
+
+def test_age_is_counted_to_the_first_of_july():
+    assert age_of(day_number(1980, 7, 1), 2010) == 30.0
+    assert age_of(day_number(1980, 1, 1), 2010) == 30.5
+    assert age_of(day_number(1980, 12, 31), 2010) == 29.5
+    assert math.isnan(age_of(math.nan, 2010))
+    assert math.isnan(age_of(day_number(1980, 7, 1), 0))
+
+
+def test_age_of_agrees_with_the_calendar():
+    random = np.random.default_rng(0)
+    for born in random.integers(day_number(1900, 1, 1), day_number(2010, 1, 1), 200):
+        birthday = datetime.date.fromordinal(int(born) - 366)
+        whole = 2015 - birthday.year - ((birthday.month, birthday.day) > (7, 1))
+        assert whole - 0.01 <= age_of(float(born), 2015) <= whole + 1.01
+
+
+def test_labels(tmp_path):
+    rows = [row("00/1.jpg"), row("01/2.jpg", gender=0.0, born=(2008, 7, 1), name=""), row("02/3.jpg", gender=math.nan)]
+    samples, notes = read(table(tmp_path, rows))
+    assert [dict(s.labels) for s in samples] == [
+        {"age": 30.0, "age_group": "thirty-forty", "gender": "male"},
+        {"age": 2.0, "age_group": "baby", "gender": "female"},
+        {"age": 30.0, "age_group": "thirty-forty"},
+    ]
+    assert [s.group for s in samples] == ["A", "", "A"]
+    assert [s.image for s in samples] == ["00/1.jpg", "01/2.jpg", "02/3.jpg"]
+    assert (notes["without gender"], notes["without age"]) == (1, 0)
+
+
+def test_what_the_filters_leave_out_is_counted(tmp_path):
+    rows = [
+        row("00/ok.jpg"),
+        row("00/none.jpg", score=-math.inf),
+        row("00/weak.jpg", score=0.5),
+        row("00/two.jpg", second=2.5),
+        row("00/faint.jpg", second=-1.0),
+        row(""),
+    ]
+    samples, notes = read(table(tmp_path, rows))
+    assert [s.image for s in samples] == ["00/ok.jpg", "00/faint.jpg"]
+    assert notes["left out"] == {"face score below 1": 2, "no path": 1, "second face above 0": 1}
+    assert len(read(tmp_path, min_face_score=0, max_second_face_score=9)[0]) == 4
+    with pytest.raises(UserError, match=r"none of its 6 photos is left; lower dataset\.min_face_score"):
+        read(tmp_path, min_face_score=50)
+
+
+def test_ages_that_cannot_be_are_missing(tmp_path):
+    rows = [row("00/1.jpg", born=(1700, 1, 1)), row("00/2.jpg", born=(2015, 1, 1)), row("00/3.jpg")]
+    samples, notes = read(table(tmp_path, rows))
+    assert [s.labels.get("age") for s in samples] == [None, None, 30.0]
+    assert notes["without age"] == 2
+
+
+def test_a_person_is_in_one_split(tmp_path):
+    rows = [row(f"00/{i}.jpg", name=f"person {i % 40}", born=(1930 + i % 40, 1, 1)) for i in range(400)]
+    samples, _ = read(table(tmp_path, rows, "imdb"))
+    splits = {}
+    for s in samples:
+        splits.setdefault(s.group, set()).add(s.split)
+    assert all(len(found) == 1 for found in splits.values())
+    counts = Counter(s.split for s in samples)
+    assert set(counts) == {"train", "val", "test"}
+    assert counts["train"] >= 280
+
+
+def test_what_is_absent_or_broken_is_named(tmp_path):
+    with pytest.raises(UserError, match=r"expected imdb\.mat or wiki\.mat beside .* found neither"):
+        read(tmp_path)
+    table(tmp_path, [row()])
+    assert len(read(tmp_path / "wiki.mat")[0]) == 1
+    table(tmp_path, [row()], "imdb")
+    with pytest.raises(UserError, match=r"found imdb\.mat and wiki\.mat"):
+        read(tmp_path)
+    for content in (b"not a table", (tmp_path / "imdb.mat").read_bytes()[:200]):
+        (tmp_path / "imdb.mat").write_bytes(content)
+        with pytest.raises(UserError, match=r"imdb\.mat: cannot be read as a Matlab table"):
+            read(tmp_path / "imdb.mat")
+    table(tmp_path, [row()], "imdb", gender=np.zeros((1, 2)))
+    with pytest.raises(UserError, match=r"columns differ in length .*gender 2"):
+        read(tmp_path / "imdb.mat")
