@@ -74,24 +74,41 @@ def apply_overrides(settings: dict[str, Any], overrides: Iterable[str]) -> dict[
     """
     settings = copy.deepcopy(settings)
     for override in overrides:
-        dotted, equals, text = override.partition("=")
-        if not equals or not dotted:
-            raise UserError(f"override {override!r}: expected key.sub=value")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"override {override!r}: the value is not valid YAML") from None
-        node: Any = settings
-        *parents, last = dotted.split(".")
-        for part in parents:
-            key = _key_in(node, part)
-            if node.get(key) is None:
-                node[key] = {}
-            node = node[key]
-            if not isinstance(node, dict):
-                raise UserError(f"override {override!r}: {key!r} is a value, not a group of settings")
-        node[_key_in(node, last)] = value
+        put(settings, *split_override(override), where=f"override {override!r}")
     return settings
+
+
+def split_override(override: str) -> tuple[str, Any]:
+    """Dotted key and value of `key.sub=value`.
+
+    Raises:
+        UserError: it is no such text, or its value is not YAML.
+    """
+    dotted, equals, text = override.partition("=")
+    if not equals or not dotted:
+        raise UserError(f"override {override!r}: expected key.sub=value")
+    try:
+        return dotted, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"override {override!r}: the value is not valid YAML") from None
+
+
+def put(settings: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    """Set the value at a dotted key in place; groups that are absent are made.
+
+    Raises:
+        UserError: part of the key is a value, not a group; `where` says whose settings these are.
+    """
+    node: Any = settings
+    *parents, last = dotted.split(".")
+    for part in parents:
+        key = _key_in(node, part)
+        if node.get(key) is None:
+            node[key] = {}
+        node = node[key]
+        if not isinstance(node, dict):
+            raise UserError(f"{where}: {key!r} is a value, not a group of settings")
+    node[_key_in(node, last)] = copy.deepcopy(value)
 
 
 def _key_in(node: dict[Any, Any], part: str) -> Any:

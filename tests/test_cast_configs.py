@@ -12,7 +12,7 @@ from caer.models import build_model, check_model
 from caer.tasks import build_tasks
 from preprocessing.errors import UserError
 
-SHIPPED = sorted((ROOT / "configs").rglob("*.yaml"))
+SHIPPED = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if not path.stem.startswith("ablation_"))
 CAER = ROOT / "configs/caer_s_caer_net_compact.yaml"
 
 

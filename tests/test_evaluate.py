@@ -372,3 +372,13 @@ def test_predictions_object_is_what_the_file_says(run):
     evaluation = evaluate_run(run, "val", report=False)
     assert isinstance(evaluation.predictions, Predictions)
     assert evaluation.metrics["run"]["row_hash"] == read_predictions(evaluation.folder / "predictions.parquet").row_hash
+
+
+def test_reuse_makes_up_for_a_page_that_was_not_written_without_a_further_look(run):
+    judged = evaluate_run(run, "test", report=False)
+    (judged.folder / "report.html").unlink(missing_ok=True)
+    looks = len(read_ledger(run))
+    again = evaluate_run(run, "test", reuse=True)
+    assert (again.folder / "report.html").is_file()
+    assert len(read_ledger(run)) == looks
+    assert again.metrics["tasks"] == json.loads(json.dumps(judged.metrics["tasks"]))

@@ -67,7 +67,8 @@ def evaluate_run(
         split: `val`, `test`, or another split of the data but train.
         by: columns whose values become subgroups.
         report: also write pictures and `report.html`.
-        reuse: return what an earlier call found for the same weights, rows and columns; that is no further look.
+        reuse: return what an earlier call found for the same weights, rows and columns; that is no further look. A page that it
+            did not write is made up for.
 
     Raises:
         UserError: for a run, split or column that is not there.
@@ -81,6 +82,9 @@ def evaluate_run(
     columns = _subgroup_columns(judged, truth, by)
     folder = _run_folder(run, loaded) / "eval"
     if reuse and (stored := _stored(loaded, rows, folder / split, by)):
+        if report and not (stored.folder / "report.html").is_file():
+            with sole_writer(folder):
+                _draw(stored, loaded, judged)
         return stored
     with sole_writer(folder):
         predictions = _predict(loaded, rows, judged, split)
@@ -92,18 +96,25 @@ def evaluate_run(
             if truth is not None and isinstance(labelled, TaskRows):
                 task.update(ceilings.demo_facts(labelled, name, truth))
         metrics["looks"] = _looks(loaded, split, predictions, metrics["tasks"])
+        (folder / split / "report.html").unlink(missing_ok=True)  # never a page beside numbers that it does not show
         write_predictions(predictions, folder / split / "predictions.parquet")
         write_json(folder / split / "metrics.json", metrics)
+        evaluation = Evaluation(folder / split, metrics, predictions)
         if report:
-            from caer.report.page import write_report
+            _draw(evaluation, loaded, judged)
+    return evaluation
 
-            write_report(folder / split, metrics, predictions, loaded, judged)
-    return Evaluation(folder / split, metrics, predictions)
+
+def _draw(evaluation: Evaluation, loaded: LoadedRun, judged: pd.DataFrame) -> None:
+    """The page and its pictures."""
+    from caer.report.page import write_report
+
+    write_report(evaluation.folder, evaluation.metrics, evaluation.predictions, loaded, judged)
 
 
 def _stored(loaded: LoadedRun, rows: Rows, folder: Path, by: Sequence[str]) -> Evaluation | None:
-    """An earlier evaluation with its page, where weights, rows and columns are still the same."""
-    paths = [folder / name for name in ("metrics.json", "predictions.parquet", "report.html")]
+    """An earlier evaluation, where weights, rows and columns are still the same."""
+    paths = [folder / name for name in ("metrics.json", "predictions.parquet")]
     if not all(path.is_file() for path in paths):
         return None
     metrics, predictions = read_json(paths[0], "the metrics of an evaluation"), read_predictions(paths[1])

@@ -1,0 +1,1 @@
+"""Ablations: variants of one experiment, trained over seeds, judged on the same rows, and laid side by side."""
