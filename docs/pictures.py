@@ -35,7 +35,7 @@ def draw_pipeline(predictor: Predictor, photo: Path, target: Path) -> None:
     """One photo from file to answer."""
     image = read_image(photo)
     record = process(image, predictor.settings, predictor.detector)[0]
-    (answer,) = predictor.predict(image)
+    answer = predictor.predict(image)[0]
     inputs = decode_sample(
         record.face_jpeg,
         record.image_jpeg,
@@ -79,7 +79,7 @@ def draw_results(predictor: Predictor, photos: pd.DataFrame, target: Path) -> No
     figure, grid = plt.subplots(2, 4, figsize=(13, 6.6), dpi=DPI)
     for axes, (_, row) in zip(grid.flat, photos.iterrows(), strict=True):
         image = read_image(PHOTOS / row["path"])
-        (answer,) = predictor.predict(image)
+        answer = predictor.predict(image)[0]
         axes.imshow(_annotated(image, answer))
         axes.axis("off")
         task = next(iter(answer.label))

@@ -1,0 +1,51 @@
+"""Calibrated confidence: the temperature that a run's validation predictions ask for (see `caer.evaluation.calibration`).
+
+The predictions are those that `python -m caer evaluate` left beside the run; fitting takes milliseconds, so nothing is stored
+twice. A run that was never evaluated has no temperature: confidence then stays as trained, and says so.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from caer.evaluation.calibration import fit_temperature, rescale
+from caer.evaluation.predictions import Predictions, read_predictions, task_rows
+from preprocessing.errors import UserError
+from preprocessing.files import sha256_file
+
+
+def fitted_temperatures(stage: Path) -> dict[str, float]:
+    """By task the temperature of a stage's validation predictions; empty where there are none of these weights.
+
+    Args:
+        stage: the stage's folder; its own `eval/` and that of the seed are looked at.
+    """
+    weights = sha256_file(stage / "best.safetensors")
+    for folder in (stage, stage.parent):
+        try:
+            predictions = read_predictions(folder / "eval" / "val" / "predictions.parquet")
+        except UserError:
+            continue
+        if predictions.meta.get("weights_sha256") == weights:
+            return {name: value for name in predictions.tasks if (value := _fit(predictions, name)) is not None}
+    return {}
+
+
+def _fit(predictions: Predictions, name: str) -> float | None:
+    rows = task_rows(predictions, name)
+    looked = rows.answered_by != "prior"
+    return fit_temperature(rows.targets[looked], rows.probabilities[looked]) if looked.any() else None
+
+
+def calibrate(probabilities: np.ndarray, classes: list[str] | None, temperature: float | None) -> np.ndarray:
+    """Probabilities [N, K] of K classes after the temperature; as they are without one, or where the task has no classes."""
+    if temperature is None or classes is None or probabilities.shape[1:] != (len(classes),):
+        return probabilities
+    return rescale(probabilities, temperature)
+
+
+def confidence_of(calibrated: np.ndarray, label: object, classes: list[str] | None) -> float | None:
+    """The label's probability among calibrated ones [K]; None for an answer that is not one of the classes."""
+    if classes is None or calibrated.shape != (len(classes),) or label not in classes:
+        return None
+    return float(calibrated[classes.index(label)])
