@@ -14,7 +14,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from caer.predict.answers import FacePrediction, classes_of, plain
+from caer.predict.answers import FacePrediction, names_of, one_of, plain
 from caer.predict.sources import Photo
 from caer.report.style import COLOURS
 from caer.tasks import Task
@@ -168,12 +168,11 @@ def _draw_task(
     if sure is not None:
         pen.text((right, y + 0.7 * look.text), f"{100 * sure:.0f}%", COLOURS["ink"], look.font(bold=True), anchor="rm")
     y += 1.6 * look.text
-    classes = classes_of(task)
-    values = np.ravel(face.calibrated[name])
-    if classes is not None and len(classes) == len(values):
-        chosen = int(values.argmax())
+    if name in face.calibrated:
+        names, values = names_of(task), face.calibrated[name]
         for k in _most(values):
-            _bar(pen, classes[k], float(values[k]), k == chosen, y, (left, right), _colour(face), look)
+            strong = k == values.argmax() if one_of(task) else values[k] >= task.facts["threshold"]
+            _bar(pen, names[k], float(values[k]), bool(strong), y, (left, right), _colour(face), look)
             y += 1.3 * look.text
     else:
         pen.text((left, y), name, UNANSWERED, look.font(size=0.8))
@@ -206,9 +205,7 @@ def _bar(
 
 
 def _words(label: object) -> str:
-    if isinstance(label, float):
-        return f"{label:.3g}"
-    return ", ".join(map(str, label)) if isinstance(label, list | tuple) else str(label)
+    return f"{label:.3g}" if isinstance(label, float) else str(label)
 
 
 def _short(words: str, font: ImageFont.FreeTypeFont, width: float) -> str:

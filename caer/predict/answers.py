@@ -27,11 +27,11 @@ class FacePrediction:
         box: (4,) float32 `[x1, y1, x2, y2]`, or None.
         landmarks: (5, 2) float32 in the order of `preprocessing.types.Face`, or None.
         score: the detector's confidence in [0, 1], or None.
-        probabilities: by task, [K] float64 in the order of the task's classes.
-        label: by task, the answer in the words of the annotation.
+        probabilities: by task, [K] float64 in the order of the task's classes or tags; a number has none.
+        label: by task, the answer in the words of the annotation; of a number (regression) the number itself.
         calibrated: by task, the probabilities after the temperature fitted on the run's val rows; as trained where the run has no
             temperature (`Predictor.temperatures`).
-        confidence: by task, the calibrated probability of the label; None for tasks without classes.
+        confidence: by task, the calibrated probability of the label; only of tasks whose answer is one of K classes.
         branches: by branch (`face`, `context`), then by task, that branch's own probabilities [K]; empty where it did not look.
         gates: by task, [2] or, with gates per class, [2, K] float64 in the order (face, context); None without gates.
         attention: [h, w] float32, where the context branch looked (sums to one); None without attention.
@@ -49,16 +49,20 @@ class FacePrediction:
     probabilities: dict[str, np.ndarray] = field(default_factory=dict)
     label: dict[str, Any] = field(default_factory=dict)
     calibrated: dict[str, np.ndarray] = field(default_factory=dict)
-    confidence: dict[str, float | None] = field(default_factory=dict)
+    confidence: dict[str, float] = field(default_factory=dict)
     branches: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
     gates: dict[str, np.ndarray] | None = None
     attention: np.ndarray | None = None
 
 
-def classes_of(task: Task) -> list[str] | None:
-    """The task's class names; None where its answer is not one of K."""
-    classes = getattr(task, "classes", None) or getattr(task.config, "classes", None)
-    return list(classes) if classes else None
+def names_of(task: Task) -> list[str]:
+    """What a task's probabilities stand for: its classes or tags; nothing for a number."""
+    return [] if task.kind == "number" else list(task.config.classes)
+
+
+def one_of(task: Task) -> bool:
+    """Whether the answer is one of K classes, so that its probability is a confidence."""
+    return task.kind in ("classes", "ordered")
 
 
 def to_json(photo: Photo, answer: FacePrediction, tasks: Mapping[str, Task]) -> dict[str, Any]:
@@ -73,10 +77,11 @@ def to_json(photo: Photo, answer: FacePrediction, tasks: Mapping[str, Task]) -> 
 
 
 def _task(answer: FacePrediction, name: str, task: Task) -> dict[str, Any]:
-    classes, values = classes_of(task), _rounded(answer.probabilities[name], 6)
-    fits = classes is not None and len(classes) == len(values)
-    entry: dict[str, Any] = {"label": plain(answer.label[name]), "confidence": _rounded(answer.confidence.get(name), 6)}
-    entry["probabilities"] = dict(zip(classes or [], values, strict=True)) if fits else values
+    entry: dict[str, Any] = {"label": plain(answer.label[name])}
+    if name in answer.confidence:
+        entry["confidence"] = _rounded(answer.confidence[name], 6)
+    if name in answer.probabilities:
+        entry["probabilities"] = dict(zip(names_of(task), _rounded(answer.probabilities[name], 6), strict=True))
     if answer.gates is not None and name in answer.gates:
         entry["gates"] = dict(zip(("face", "context"), _rounded(answer.gates[name], 6), strict=True))
     return entry

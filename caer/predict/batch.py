@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from caer.predict.annotate import annotate, picture_name
+from caer.predict.answers import one_of
 from caer.predict.outputs import check_out, open_writer
 from caer.predict.predictor import Answered, Predictor
 from caer.predict.sources import Photo, Sources, describe_ignored, find_sources
@@ -50,7 +51,7 @@ def predict_paths(
     sources = find_sources(paths, every)
     _check_overwrites(sources, out, pictures)
     predictor = Predictor(run)
-    if not predictor.temperatures:
+    if not predictor.temperatures and any(map(one_of, predictor.tasks.values())):
         print(f"note: confidence is as trained, {run} has no val predictions (`python -m caer evaluate`)", file=sys.stderr)
     done, started = _Done(), time.monotonic()
     quiet = out is None and sys.stdout.isatty()

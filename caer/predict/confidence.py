@@ -27,7 +27,8 @@ def fitted_temperatures(stage: Path) -> dict[str, float]:
         except UserError:
             continue
         if predictions.meta.get("weights_sha256") == weights:
-            return {name: value for name in predictions.tasks if (value := _fit(predictions, name)) is not None}
+            fitted = {name: _fit(predictions, name) for name in predictions.tasks}
+            return {name: value for name, value in fitted.items() if value is not None}
     return {}
 
 
@@ -37,15 +38,6 @@ def _fit(predictions: Predictions, name: str) -> float | None:
     return fit_temperature(rows.targets[looked], rows.probabilities[looked]) if looked.any() else None
 
 
-def calibrate(probabilities: np.ndarray, classes: list[str] | None, temperature: float | None) -> np.ndarray:
-    """Probabilities [N, K] of K classes after the temperature; as they are without one, or where the task has no classes."""
-    if temperature is None or classes is None or probabilities.shape[1:] != (len(classes),):
-        return probabilities
-    return rescale(probabilities, temperature)
-
-
-def confidence_of(calibrated: np.ndarray, label: object, classes: list[str] | None) -> float | None:
-    """The label's probability among calibrated ones [K]; None for an answer that is not one of the classes."""
-    if classes is None or calibrated.shape != (len(classes),) or label not in classes:
-        return None
-    return float(calibrated[classes.index(label)])
+def calibrate(probabilities: np.ndarray, temperature: float | None) -> np.ndarray:
+    """Probabilities [N, K] of K classes after the temperature; as they are without one."""
+    return probabilities if temperature is None else rescale(probabilities, temperature)

@@ -20,8 +20,8 @@ import torch
 
 from caer.data.dataset import collate, decode_sample
 from caer.data.rows import FACELESS
-from caer.predict.answers import FacePrediction, classes_of
-from caer.predict.confidence import calibrate, confidence_of
+from caer.predict.answers import FacePrediction, names_of, one_of
+from caer.predict.confidence import calibrate
 from caer.predict.networks import TorchNetwork, open_network
 from caer.predict.sources import Photo, shown
 from preprocessing.detectors.base import Detector
@@ -225,15 +225,14 @@ class Predictor:
         parts = ("probabilities", "label", "calibrated", "confidence", "branches")
         rows: list[dict[str, Any]] = [{part: {} for part in parts} for _ in has_face]
         for name, task in self.tasks.items():
-            probabilities, classes = output[f"probabilities_{name}"].astype(np.float64), classes_of(task)
-            labels, calibrated = task.decode(probabilities), calibrate(probabilities, classes, self.temperatures.get(name))
-            for i, row in enumerate(rows):
-                row["probabilities"][name], row["label"][name], row["calibrated"][name] = (
-                    probabilities[i],
-                    labels[i],
-                    calibrated[i],
-                )
-                row["confidence"][name] = confidence_of(calibrated[i], labels[i], classes)
+            answers = output[f"probabilities_{name}"].astype(np.float64)
+            calibrated = calibrate(answers, self.temperatures.get(name)) if one_of(task) else answers
+            for i, (row, label) in enumerate(zip(rows, task.decode(answers), strict=True)):
+                row["label"][name] = label
+                if names_of(task):
+                    row["probabilities"][name], row["calibrated"][name] = answers[i], calibrated[i]
+                if one_of(task):
+                    row["confidence"][name] = float(calibrated[i, names_of(task).index(label)])
                 for branch in ("face", "context"):
                     own = output.get(f"{branch}_probabilities_{name}")
                     if own is not None and (branch == "context" or has_face[i]):

@@ -1,9 +1,9 @@
 """Answers as a table: the columns of `predict --out F.parquet` and of a photo store's library.
 
 One row a face, or one for a photo without an answerable face. Beside the fields of `FacePrediction` there are for each task T:
-    T                 the answer, in the words of the annotation
-    T_confidence      its calibrated probability
-    T_probabilities   a struct with one field a class (a list where the task has no classes)
+    T                 the answer, in the words of the annotation; a number as it is
+    T_confidence      its calibrated probability; only where the answer is one of K classes
+    T_probabilities   a struct with one field a class or tag; not for numbers
     T_gates           (face, context); with gates per class 2 K numbers, those of the face first
 The file's metadata, key `caer`, is JSON.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from caer.predict.answers import FacePrediction, classes_of, plain
+from caer.predict.answers import FacePrediction, names_of, one_of, plain
 from caer.tasks import Task
 
 FIXED = [
@@ -42,25 +42,14 @@ def answer_fields(tasks: Mapping[str, Task]) -> list[pa.Field]:
     """Columns of an answer without those of its place."""
     fields = [pa.field(name, kind) for name, kind in FIXED]
     for task in tasks.values():
-        name, classes = column_name(task.name), classes_of(task)
-        struct = None if classes is None or len(classes) != task.out_dim else pa.struct([(c, pa.float64()) for c in classes])
-        fields += [
-            pa.field(name, _answer_type(task)),
-            pa.field(f"{name}_confidence", pa.float64()),
-            pa.field(f"{name}_probabilities", struct or pa.list_(pa.float64())),
-            pa.field(f"{name}_gates", pa.list_(pa.float64())),
-        ]
+        name = column_name(task.name)
+        fields.append(pa.field(name, pa.float64() if task.kind == "number" else pa.string()))
+        if one_of(task):
+            fields.append(pa.field(f"{name}_confidence", pa.float64()))
+        if names_of(task):
+            fields.append(pa.field(f"{name}_probabilities", pa.struct([(c, pa.float64()) for c in names_of(task)])))
+        fields.append(pa.field(f"{name}_gates", pa.list_(pa.float64())))
     return fields
-
-
-def _answer_type(task: Task) -> pa.DataType:
-    """Text, number or list of texts: what the task decodes to."""
-    example = plain(task.decode(np.full((1, task.out_dim), 1 / task.out_dim))[0])
-    if isinstance(example, bool):
-        return pa.bool_()
-    if isinstance(example, int | float):
-        return pa.float64()
-    return pa.list_(pa.string()) if isinstance(example, list | tuple) else pa.string()
 
 
 def answer_row(face: FacePrediction, tasks: Mapping[str, Task]) -> dict[str, Any]:
@@ -70,10 +59,10 @@ def answer_row(face: FacePrediction, tasks: Mapping[str, Task]) -> dict[str, Any
     for key, task in tasks.items():
         if key not in face.label:
             continue
-        name, classes, values = column_name(key), classes_of(task), _flat(face.probabilities[key])
+        name = column_name(key)
         row[name], row[f"{name}_confidence"] = plain(face.label[key]), face.confidence.get(key)
-        struct = classes is not None and len(classes) == task.out_dim
-        row[f"{name}_probabilities"] = dict(zip(classes or [], values or [], strict=True)) if struct else values
+        if key in face.probabilities:
+            row[f"{name}_probabilities"] = dict(zip(names_of(task), face.probabilities[key].tolist(), strict=True))
         row[f"{name}_gates"] = None if face.gates is None else _flat(face.gates.get(key))
     return row
 
