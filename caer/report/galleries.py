@@ -28,17 +28,30 @@ STRONG = 3.0
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One sample as shown.
+class Shots:
+    """The pictures of one sample.
 
     Attributes:
         face: JPEG of the face crop, None without a face or a face branch.
         scene: JPEG of the context image (masked), with the attention over it where there is one; None where there is no photo.
+        peak: highest attention in units of an even spread, None without attention.
+    """
+
+    face: bytes | None
+    scene: bytes | None
+    peak: float | None
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample as shown.
+
+    Attributes:
+        face, scene, peak: as in `Shots`.
         target: annotated class.
         predicted: answered class.
         confidence: its probability.
         gates: (face, context), None without.
-        peak: highest attention in units of an even spread, None without attention.
         image: the photo's path in its data set.
         answered_by: as in `predictions.parquet`.
     """
@@ -80,13 +93,19 @@ def show(loaded: LoadedRun, judged: pd.DataFrame, task: TaskRows, picks: Sequenc
         task: the task's rows, which `picks` counts.
         picks: row numbers.
     """
-    if not picks:
+    ids = task.rows["sample_id"].iloc[list(picks)].tolist()
+    return [_sample(task, i, shot) for i, shot in zip(picks, shots(loaded, judged, ids), strict=True)]
+
+
+def shots(loaded: LoadedRun, judged: pd.DataFrame, ids: Sequence[str]) -> list[Shots]:
+    """The pictures of samples, as the run sees them but larger."""
+    if not ids:
         return []
-    rows = judged.set_index("sample_id", drop=False).loc[task.rows["sample_id"].iloc[list(picks)]].reset_index(drop=True)
+    rows = judged.set_index("sample_id", drop=False).loc[list(ids)].reset_index(drop=True)
     inputs = loaded.model.inputs(loaded.output)  # type: ignore[arg-type]
     large = SampleDataset(rows, _enlarged(loaded.config), inputs & {"face", "context"})
     attention = _attention(loaded, rows, inputs)
-    return [_sample(task, i, large[at]["pictures"], rows.iloc[at], attention[at]) for at, i in enumerate(picks)]
+    return [_shots(large[at]["pictures"], rows.iloc[at], attention[at]) for at in range(len(rows))]
 
 
 def _enlarged(config: Config) -> Config:
@@ -107,8 +126,7 @@ def _attention(loaded: LoadedRun, rows: pd.DataFrame, inputs: set[str]) -> list[
     return list(attention.float().squeeze(1).cpu().numpy())
 
 
-def _sample(task: TaskRows, i: int, pictures: dict[str, torch.Tensor], row: pd.Series, attention: np.ndarray | None) -> Sample:
-    gates = None if task.gates is None or np.isnan(task.gates[i]).any() else tuple(float(g) for g in task.gates[i])
+def _shots(pictures: dict[str, torch.Tensor], row: pd.Series, attention: np.ndarray | None) -> Shots:
     face, scene, peak = None, None, None
     if "face" in pictures and row["has_face"]:
         face = jpeg(pictures["face"].permute(1, 2, 0).numpy())
@@ -118,15 +136,20 @@ def _sample(task: TaskRows, i: int, pictures: dict[str, torch.Tensor], row: pd.S
             peak = float(attention.max() * attention.size)
             photo = overlay(photo, attention)
         scene = jpeg(photo)
+    return Shots(face, scene, peak)
+
+
+def _sample(task: TaskRows, i: int, shot: Shots) -> Sample:
+    gates = None if task.gates is None or np.isnan(task.gates[i]).any() else tuple(float(g) for g in task.gates[i])
     return Sample(
-        face=face,
-        scene=scene,
+        face=shot.face,
+        scene=shot.scene,
         target=task.classes[task.targets[i]],
         predicted=task.classes[int(task.probabilities[i].argmax())],
         confidence=float(task.probabilities[i].max()),
         gates=gates,  # type: ignore[arg-type]
-        peak=peak,
-        image=str(row["image"]),
+        peak=shot.peak,
+        image=str(task.rows["image"].iloc[i]),
         answered_by=str(task.answered_by[i]),
     )
 

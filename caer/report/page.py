@@ -1,4 +1,4 @@
-"""The page of one evaluation: `report.html` and the pictures beside it.
+"""The page of one evaluation: `report.html`, `samples.html` and the pictures beside them.
 
 Enters: the content of `metrics.json`, the predictions, the loaded run. Leaves: files in the evaluation's folder; the page holds
 its pictures and needs nothing else.
@@ -13,8 +13,10 @@ from caer.engine.checkpoint import LoadedRun
 from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
 from caer.evaluation.predictions import Predictions, TaskRows
 from caer.report import galleries, html, plots
+from caer.report.curves import curves, curves_section, read_history
 from caer.report.numbers import number_sections, number_tiles, scatter
 from caer.report.provenance import provenance_section
+from caer.report.samples import pick_by_source, samples_page
 from caer.report.sections import (
     branches_section,
     calibration_section,
@@ -28,6 +30,7 @@ from caer.report.tags import tag_sections, tag_tiles
 from preprocessing.files import write_atomic
 
 Json = dict[str, Any]
+SAMPLES = "samples.html"
 
 
 def write_report(folder: Path, metrics: Json, predictions: Predictions, loaded: LoadedRun, judged: pd.DataFrame) -> Path:
@@ -49,10 +52,26 @@ def write_report(folder: Path, metrics: Json, predictions: Predictions, loaded: 
         content += sections
         for kind, picture in drawn.items():
             write_atomic(folder / f"{kind}_{name}.png", picture)
-    content.append(provenance_section(metrics))
+    content += [_training(folder, metrics, loaded), provenance_section(metrics)]
     path = folder / "report.html"
     write_atomic(path, html.page(title(metrics), *content))
+    _write_samples(folder / SAMPLES, title(metrics), predictions, loaded, judged)
     return path
+
+
+def _training(folder: Path, metrics: Json, loaded: LoadedRun) -> str:
+    """The stage's learning curves, also as pictures beside the page."""
+    history, best = read_history(loaded.folder), metrics["run"]["trained"]["best_epoch"] or None
+    drawn = {name: curves(history, name, best) for name in metrics["tasks"]} if history else {}
+    for name, picture in drawn.items():
+        write_atomic(folder / f"curves_{name}.png", picture)
+    return curves_section(drawn, len(history), best)
+
+
+def _write_samples(path: Path, about: str, predictions: Predictions, loaded: LoadedRun, judged: pd.DataFrame) -> None:
+    picks = pick_by_source(predictions)
+    ids = predictions.rows["sample_id"].iloc[picks].tolist()
+    write_atomic(path, samples_page(about, predictions, picks, galleries.shots(loaded, judged, ids)))
 
 
 def _task_content(
@@ -105,6 +124,7 @@ def header(metrics: Json) -> str:
         f"<h1>{html.text(run['name'])}, seed {run['seed']}, stage {run['stage']}</h1>",
         html.paragraph(lead, "lead"),
         _looks(metrics),
+        html.paragraph(f'<a href="{SAMPLES}">Sample predictions</a> are a page of their own beside this one.', "fine"),
     ]
     for name, task in metrics["tasks"].items():
         parts += [f"<h3>{html.text(name)}</h3>" if len(metrics["tasks"]) > 1 else "", _tiles(task)]
