@@ -77,3 +77,32 @@ def test_labels_must_fit_the_dataset(tmp_path):
 
 def test_no_file_is_no_decision(tmp_path):
     assert read_decisions(tmp_path).samples() == set()
+
+
+def test_undo_takes_back_the_line_that_it_names(tmp_path):
+    for decision in (
+        Decision(sample_id=A, action="reject", key="1"),
+        Decision(sample_id=A, action="relabel", task="t", label="y", key="2"),
+        Decision(sample_id=A, action="relabel", task="t", label="z", key="3"),
+        Decision(sample_id=A, action="undo", key="3"),
+        Decision(sample_id=A, action="undo", key="1"),
+        Decision(sample_id=A, action="undo", key="unknown"),
+    ):
+        append_decision(tmp_path, decision)
+    held = read_decisions(tmp_path)
+    assert (held.rejected, held.labels) == ({}, {A: {"t": "y"}})
+    assert [decision.key for decision in held.history[A]] == ["2"]
+
+
+def test_a_line_sent_twice_counts_once(tmp_path):
+    for key in ("1", "1", "2"):
+        append_decision(tmp_path, Decision(sample_id=A, action="reject", key=key))
+    append_decision(tmp_path, Decision(sample_id=A, action="undo", key="2"))
+    append_decision(tmp_path, Decision(sample_id=A, action="undo", key="1"))
+    held = read_decisions(tmp_path)
+    assert (held.rejected, held.history) == ({}, {})
+
+
+def test_undo_without_a_key_is_no_decision():
+    with pytest.raises(ValueError, match="needs the key"):
+        Decision(sample_id=A, action="undo")
