@@ -146,16 +146,36 @@ class CaerNet(StrictModel):
         return ("fused",) if self.streams == "both" else (self.streams,)
 
 
+class MultiTask(StrictModel):
+    """One backbone for the face and a head for each task, trained as a whole in stage 1."""
+
+    type: Literal["multitask"]
+    face: Face
+    neck: Literal["pool", "conv"] = "pool"
+    """What turns the backbone's map into a vector: its own pooling, or a 3x3 convolution with a 2x2 max-pool."""
+    trunk: list[Annotated[int, Field(ge=1)]] = []
+    """Widths of fully connected layers (with ReLU and dropout) that all tasks share."""
+    heads: list[Annotated[int, Field(ge=1)]] = []
+    """Widths of the fully connected layers (with ReLU and dropout) of each task's head, before its answer."""
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """After each of these layers; `face.dropout` is the one on the backbone's features."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What a stage's `output` may be."""
+        return ("face",)
+
+
 def _model_type(given: Any) -> Any:
     return given.get("type", "two_branch") if isinstance(given, dict) else getattr(given, "type", None)
 
 
 Model = Annotated[
-    Annotated[TwoBranch, Tag("two_branch")] | Annotated[CaerNet, Tag("caer_net")],
+    Annotated[TwoBranch, Tag("two_branch")] | Annotated[CaerNet, Tag("caer_net")] | Annotated[MultiTask, Tag("multitask")],
     Discriminator(
         _model_type,
         custom_error_type="unknown_model_type",
-        custom_error_message="unknown model type; known: caer_net, two_branch",
+        custom_error_message="unknown model type; known: caer_net, multitask, two_branch",
     ),
 ]
 
@@ -180,12 +200,15 @@ class Optimizer(StrictModel):
 
 
 class Schedule(StrictModel):
-    """How the learning rate changes, once an epoch."""
+    """How the learning rate changes: once an epoch, with `decay` after so many updates."""
 
-    type: Literal["none", "cosine", "step", "plateau"] = "none"
+    type: Literal["none", "cosine", "step", "plateau", "decay"] = "none"
     step_size: int = Field(4, ge=1)
+    """Epochs of a `step`."""
+    every: int = Field(2000, ge=1)
+    """Updates between two falls of `decay`."""
     gamma: float = Field(0.1, gt=0, le=1)
-    """Factor of `step` and `plateau`."""
+    """Factor of `step`, `plateau` and `decay`."""
     patience: int = Field(2, ge=0)
     """Epochs without improvement before `plateau` acts."""
     min_lr: float = Field(0.0, ge=0)
@@ -212,12 +235,18 @@ class Augmentation(StrictModel):
 
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a mirror image, of face and context together."""
+    pad: int = Field(0, ge=0, le=64)
+    """Pixels of mirrored border on each side, from which a window of the image's size is then cut at random."""
     crop_scale: float = Field(0.8, gt=0, le=1)
     """Smallest share of the image's area that a random crop keeps."""
     rotate: float = Field(10.0, ge=0, le=90)
     """Largest turn in degrees."""
     color: float = Field(0.2, ge=0, le=1)
     """Strength of the brightness, contrast and saturation jitter."""
+
+
+BEHIND_FEATURES = ("fusion", r"face\.neck", r"face\.trunk", r"face\.heads")
+"""How patterns begin of parameters that see pictures only through the features of a branch."""
 
 
 class Stage(StrictModel):
@@ -239,7 +268,7 @@ class Stage(StrictModel):
     augmentation: Augmentation | None = Augmentation()
     """null for none."""
     cache_features: bool = False
-    """Compute the frozen branches' features once; needs everything but the fusion frozen and no augmentation."""
+    """Compute the frozen branches' features once; needs everything frozen that sees pictures, and no augmentation."""
     early_stopping: int | None = Field(None, ge=1)
     """Epochs without improvement of the monitor before the stage ends."""
     gradient_clip: float | None = Field(None, gt=0)
@@ -248,8 +277,11 @@ class Stage(StrictModel):
     def _consistent(self) -> Self:
         if (self.epochs == 0) != (not self.trainable):
             raise ValueError("`epochs: 0` and an empty `trainable` go together (a fusion without parameters)")
-        if self.cache_features and any(not p.startswith("fusion") for p in self.trainable):
-            raise ValueError("`cache_features` needs every branch frozen: trainable patterns must start with 'fusion'")
+        if self.cache_features and any(not p.startswith(BEHIND_FEATURES) for p in self.trainable):
+            raise ValueError(
+                "`cache_features` needs every branch frozen: trainable patterns must start with 'fusion' (of a multitask model: "
+                "with 'face\\.neck', 'face\\.trunk' or 'face\\.heads')"
+            )
         if self.head_warmup and self.head_warmup.epochs >= self.epochs:
             raise ValueError("`head_warmup.epochs` must be below `epochs`")
         return self

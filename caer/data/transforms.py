@@ -25,6 +25,10 @@ SCENE = ("context", "image")
 def _transforms(options: Augmentation, side: int) -> list[A.BasicTransform]:
     """Crop, turn, colour. Colour changes are per pixel (no image mean): the hidden face must not tint its context."""
     steps: list[A.BasicTransform] = []
+    if options.pad > 0:
+        padded = side + 2 * options.pad
+        steps.append(A.PadIfNeeded(padded, padded, border_mode=cv2.BORDER_REFLECT_101, p=1.0))
+        steps.append(A.RandomCrop(side, side, p=1.0))
     if options.crop_scale < 1:
         steps.append(A.RandomResizedCrop((side, side), scale=(options.crop_scale, 1.0), ratio=(0.9, 1.1), p=1.0))
     if options.rotate > 0:

@@ -119,14 +119,20 @@ class StageModule(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Learning rates and what trains in this epoch: functions of (stage, epoch, history)."""
-        set_learning_rates(self.optimizer, self.stage, self.epoch, self.scores, self.config.monitor.mode)
+        self._set_learning_rates()
         freeze_all_but(self.model, self._training_now())
         self.train()
         self._train_sums = {name: [0.0, 0.0] for name in self.tasks}
         self._started, self._images = time.monotonic(), 0
 
+    def _set_learning_rates(self) -> None:
+        mode = self.config.monitor.mode
+        set_learning_rates(self.optimizer, self.stage, self.epoch, self.scores, mode, self.updates)
+
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Random state of this epoch, a function of (seed, stage, epoch)."""
+        """Random state of this epoch, a function of (seed, stage, epoch); rates that fall within an epoch."""
+        if self.stage.schedule.type == "decay":
+            self._set_learning_rates()
         # Not before the first batch is there: a loader draws from torch's generator as it starts, and one whose worker processes
         # live on from the epoch before does not.
         if batch_idx == 0:

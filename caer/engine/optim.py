@@ -1,7 +1,7 @@
 """Optimizers and learning rates of a stage.
 
-The learning rate of an epoch is a function of the epoch's number and of the monitor's values so far, never of a scheduler's
-hidden state: a resumed run computes the same one.
+The learning rate is a function of the epoch's number, of the updates so far and of the monitor's values so far, never of a
+scheduler's hidden state: a resumed run computes the same one.
 """
 
 import math
@@ -77,8 +77,10 @@ def match(pattern: str, names: Mapping[str, Any], where: str) -> list[str]:
     return found
 
 
-def set_learning_rates(optimizer: Optimizer, stage: Stage, epoch: int, scores: Sequence[float], mode: str) -> None:
-    """Set every group's rate for an epoch (from 0), given the monitor's values of the epochs before it."""
+def set_learning_rates(
+    optimizer: Optimizer, stage: Stage, epoch: int, scores: Sequence[float], mode: str, updates: int = 0
+) -> None:
+    """Set every group's rate, given the epoch (from 0), the monitor's values of the epochs before it, and the updates so far."""
     warmup = stage.head_warmup
     for group in optimizer.param_groups:
         if warmup is not None and epoch < warmup.epochs:
@@ -86,11 +88,14 @@ def set_learning_rates(optimizer: Optimizer, stage: Stage, epoch: int, scores: S
         else:
             skipped = warmup.epochs if warmup is not None else 0
             epochs = stage.epochs - skipped
-            group["lr"] = rate(stage.schedule, group["initial_lr"], epoch - skipped, epochs, scores=scores[skipped:], mode=mode)
+            base, since = group["initial_lr"], scores[skipped:]
+            group["lr"] = rate(stage.schedule, base, epoch - skipped, epochs, scores=since, mode=mode, updates=updates)
 
 
-def rate(schedule: Schedule, base: float, epoch: int, epochs: int, *, scores: Sequence[float], mode: str) -> float:
-    """Learning rate of one epoch.
+def rate(
+    schedule: Schedule, base: float, epoch: int, epochs: int, *, scores: Sequence[float], mode: str, updates: int = 0
+) -> float:
+    """Learning rate of one epoch; of one update with `decay`.
 
     Args:
         schedule: its settings.
@@ -99,6 +104,7 @@ def rate(schedule: Schedule, base: float, epoch: int, epochs: int, *, scores: Se
         epochs: how many there are in all.
         scores: the monitor's values of the epochs before; only `plateau` looks at them.
         mode: `max` or `min`, which of them is better.
+        updates: optimizer steps since the stage's start; only `decay` looks at them.
     """
     floor = min(schedule.min_lr, base)
     if schedule.type == "cosine":
@@ -107,6 +113,8 @@ def rate(schedule: Schedule, base: float, epoch: int, epochs: int, *, scores: Se
         return max(base * schedule.gamma ** (epoch // schedule.step_size), floor)
     if schedule.type == "plateau":
         return max(base * schedule.gamma ** plateaus(scores, schedule.patience, mode), floor)
+    if schedule.type == "decay":
+        return max(base * schedule.gamma ** (updates // schedule.every), floor)
     return base
 
 

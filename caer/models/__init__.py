@@ -7,12 +7,13 @@ from typing import Literal
 import torch
 from torch import nn
 
-from caer.config import CaerNet, Config, Context, Face, TwoBranch
+from caer.config import CaerNet, Config, Context, Face, MultiTask, TwoBranch
 from caer.data.seeds import derive_seed
 from caer.models.attention import SpatialAttention
-from caer.models.backbones import build_backbone, check_backbone
+from caer.models.backbones import Backbone, build_backbone, check_backbone
 from caer.models.branch import Branch, branch_width
 from caer.models.caer_net import caer_net, from_published
+from caer.models.multitask import SharedBackbone, shared_backbone
 from caer.models.pretrained import load_weights, read_weights_file
 from caer.tasks import Task, build_tasks
 from gating.fusion import Fusion, build_fusion
@@ -38,6 +39,9 @@ def build_model(config: Config, pretrained: bool | frozenset[str] = True, output
     tasks = build_tasks(config)
     if isinstance(config.model, CaerNet):
         return _caer_net(config, config.model, tasks, bool(pretrained))
+    if isinstance(config.model, MultiTask):
+        shared = _multitask(config, config.model, tasks, bool(pretrained))
+        return TwoBranchNet(shared, None).to(memory_format=torch.channels_last)
     wanted = {"face", "context"} if output in (None, "fused") else {output}
     settings = {"face": config.model.face, "context": config.model.context}
     branches: dict[str, Branch] = {}
@@ -56,6 +60,9 @@ def check_model(config: Config) -> None:
     if isinstance(config.model, CaerNet):
         _check_caer_net(config, config.model)
         return
+    if isinstance(config.model, MultiTask):
+        check_backbone(config.model.face.backbone)
+        return
     for part in (config.model.face, config.model.context):
         if part is not None:
             check_backbone(part.backbone)
@@ -71,12 +78,23 @@ def seeded(seed: int, name: str) -> Iterator[None]:
         yield
 
 
-def _branch(config: Config, name: str, part: Face | Context, tasks: dict[str, Task], pretrained: bool) -> Branch:
-    size = config.data.image_size.face if name == "face" else config.data.image_size.context
+def _backbone(config: Config, name: str, part: Face | Context, size: int, pretrained: bool) -> Backbone:
     with seeded(config.seed, f"{name}.backbone"):
         backbone = build_backbone(part.backbone, size)
     if pretrained:
         load_weights(backbone, part.weights, part.sha256)
+    return backbone
+
+
+def _multitask(config: Config, model: MultiTask, tasks: dict[str, Task], pretrained: bool) -> SharedBackbone:
+    side = config.data.image_size.face
+    backbone = _backbone(config, "face", model.face, side, pretrained)
+    return shared_backbone(model, backbone, side, tasks, lambda name: seeded(config.seed, name))
+
+
+def _branch(config: Config, name: str, part: Face | Context, tasks: dict[str, Task], pretrained: bool) -> Branch:
+    size = config.data.image_size.face if name == "face" else config.data.image_size.context
+    backbone = _backbone(config, name, part, size, pretrained)
     attention = None
     if isinstance(part, Context) and part.attention:
         if not getattr(backbone, "spatial", True):

@@ -13,9 +13,11 @@ class Backbone(nn.Module):
         out_dim: width of what `pool` returns.
         map_dim: channels of what `features` returns.
         mean, std: what its pretrained weights expect, per RGB channel in [0, 1].
+        image_size: the only side of its input, in pixels; None where it takes any.
     """
 
     name: ClassVar[str] = ""
+    image_size: int | None = None
     out_dim: int
     map_dim: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
@@ -28,3 +30,6 @@ class Backbone(nn.Module):
     def pool(self, features: Tensor) -> Tensor:
         """What `features` returned -> [B, out_dim]."""
         raise NotImplementedError
+
+    def drop_pooling(self) -> None:
+        """Forget the weights that only `pool` needs; `features` still works."""

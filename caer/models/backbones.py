@@ -7,7 +7,7 @@ import os
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from caer.models.backbone import Backbone
 from caer.models.bknet import BKNet
@@ -59,6 +59,11 @@ class TimmBackbone(Backbone):
         """See `Backbone.pool`."""
         return self.net.forward_head(features, pre_logits=True)
 
+    def drop_pooling(self) -> None:
+        """See `Backbone.drop_pooling`; vgg16 has 119 of its 134 million weights there."""
+        if hasattr(self.net, "pre_logits"):
+            self.net.pre_logits = nn.Identity()
+
     @property
     def spatial(self) -> bool:
         """Whether `features` returns a map [B, C, h, w], as attention needs it."""
@@ -81,10 +86,13 @@ def build_backbone(name: str, image_size: int) -> Backbone:
     """A backbone with fresh weights.
 
     Raises:
-        UserError: neither a class of this file nor a timm name.
+        UserError: neither a class of this file nor a timm name, or one that takes images of another size.
     """
     own = own_backbones()
-    return own[name]() if name in own else TimmBackbone(name, image_size)
+    backbone = own[name]() if name in own else TimmBackbone(name, image_size)
+    if backbone.image_size not in (None, image_size):
+        raise UserError(f"backbone {name!r} takes images of {backbone.image_size} px, not {image_size}; set data.image_size")
+    return backbone
 
 
 def check_backbone(name: str) -> None:

@@ -31,10 +31,13 @@ class Branch(nn.Module):
         self.register_buffer("mean", 255 * torch.tensor(backbone.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(backbone.std).view(1, 3, 1, 1), persistent=False)
 
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 RGB [B, 3, H, W] -> what the backbone's weights expect."""
+        return ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """uint8 RGB [B, 3, H, W] -> pooled [B, out_dim] float32, attention [B, 1, h, w] or None."""
-        normalised = ((images.float() - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-        features = self.backbone.features(normalised)
+        features = self.backbone.features(self.normalise(images))
         if self.attention is not None:
             return self.attention(features)
         return self.backbone.pool(features).float(), None

@@ -4,12 +4,12 @@ Class weights "effective": Cui et al. 2019, https://arxiv.org/abs/1901.05555.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from caer.evaluation import metrics
@@ -46,6 +46,16 @@ class OneOfClasses(ClassNames):
     class_weights: Literal["none", "inverse", "effective"] = "none"
     """Weigh a sample's loss by its class: by inverse frequency, or by the effective number of samples; mean 1 over train."""
     effective_beta: float = Field(0.999, gt=0, lt=1)
+    edges: list[float] = []
+    """Rising numbers that cut a numeric annotation (years) into the classes: class k from edge k to below edge k + 1."""
+    outside: Literal["error", "missing"] = "error"
+    """What a number below the first or from the last edge on is."""
+
+    @model_validator(mode="after")
+    def _edges_fit(self) -> Self:
+        if self.edges and (len(self.edges) != len(self.classes) + 1 or sorted(set(self.edges)) != self.edges):
+            raise ValueError(f"`edges`: {len(self.classes)} classes need {len(self.classes) + 1} rising numbers")
+        return self
 
 
 def plain(number: float) -> str:
@@ -107,12 +117,31 @@ class ClassTask(Task):
             if pd.isna(value) or value == "":
                 continue
             name = plain(value) if isinstance(value, int | float) else str(value)
+            if self.config.edges:
+                targets[row] = self._between(name, f"{where}: row {row}")
+                continue
             if name not in index:
                 raise UserError(
                     f"{where}: row {row} has {self.column} = {name!r}; task {self.name!r} declares {', '.join(self.classes)}"
                 )
             targets[row] = index[name]
         return targets
+
+    def _between(self, text: str, where: str) -> int:
+        """The class whose edges enclose a number."""
+        edges = self.config.edges
+        try:
+            k = int(np.searchsorted(edges, float(text), side="right")) - 1
+        except ValueError:
+            raise UserError(f"{where} has {self.column} = {text!r}; task {self.name!r} with `edges` reads numbers") from None
+        if 0 <= k < len(self.classes):
+            return k
+        if self.config.outside == "missing":
+            return int(self.missing)
+        raise UserError(
+            f"{where} has {self.column} = {text}; task {self.name!r} has edges from {edges[0]:g} to below {edges[-1]:g}; widen "
+            f"them or set tasks.{self.name}.outside: missing"
+        )
 
     def decode(self, probabilities: np.ndarray) -> list[str]:
         """The likeliest class of each row of [B, K]."""
