@@ -63,7 +63,7 @@ def test_caer_net_from_a_config_is_seeded_by_part(streams):
         (["stages.1.output=face"], "stages.1.output 'face': this model has fused"),
         (["model.variant=huge"], "model.variant: .*'paper' or 'compact'"),
         (["model.backbone=x"], "unknown key 'model.backbone'; known: type, variant, streams, weights"),
-        (["model.type=caer"], "unknown model type; known: caer_net, two_branch"),
+        (["model.type=caer"], "unknown model type; known: caer_net, multitask, two_branch"),
         (["model.weights=no/such.pth"], "no such file; expected none, or a path"),
         (["model.weights=x.pth", "model.variant=paper"], "variant compact, streams both and one task"),
     ],
