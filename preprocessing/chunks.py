@@ -6,7 +6,8 @@ other inputs never used.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -96,9 +97,14 @@ def is_done(job: Job, chunk: Chunk) -> bool:
     return True
 
 
-def process_chunk(job: Job, detector: Detector, chunk: Chunk) -> int:
-    """Process a chunk: pictures first, then its part. Returns the number of samples."""
-    rows = [row for sample in chunk.samples for row in process_sample(job, detector, sample, chunk.boxes)]
+def process_chunk(
+    job: Job, detector: Detector, chunk: Chunk, watch: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> int:
+    """Process a chunk: pictures first, each under `watch`, then its part. Returns the number of samples."""
+    rows: list[Row] = []
+    for sample in chunk.samples:
+        with watch():
+            rows += process_sample(job, detector, sample, chunk.boxes)
     write_part(chunk.part, rows, job.label_types)
     return len(chunk.samples)
 

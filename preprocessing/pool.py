@@ -1,18 +1,21 @@
 """Chunks on all cores: a bounded queue, one network per worker, and a worker that dies costs only what it held.
 
 The workers write what they make themselves; only counts come back, so memory stays flat. A worker leaves when the main process
-is gone.
+is gone, and ends itself when a photo keeps it too long.
 """
 
+import faulthandler
 import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from preprocessing.chunks import Chunk, Job, failed_row, process_chunk, process_sample
@@ -23,6 +26,9 @@ from preprocessing.types import RawSample
 
 MAX_BREAKS = 2
 """A chunk that was under way at so many deaths of a worker goes on photo by photo, alone."""
+
+PHOTO_SECONDS = 300.0
+"""A photo that takes longer has hung its process; the largest that are read, with the slowest detector, take some seconds."""
 
 
 @dataclass
@@ -54,14 +60,26 @@ def _leave_with(parent: "multiprocessing.process.BaseProcess") -> None:
     os._exit(1)
 
 
+@contextmanager
+def _watch() -> Iterator[None]:
+    """End this process, and say where it was, if what follows takes too long."""
+    # by a thread of C: a decoder that hangs may hold the interpreter's lock
+    faulthandler.dump_traceback_later(PHOTO_SECONDS, exit=True, file=sys.__stderr__ or sys.stderr)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def _chunk(chunk: Chunk) -> int:
     assert _worker is not None
-    return process_chunk(_worker.job, _worker.detector, chunk)
+    return process_chunk(_worker.job, _worker.detector, chunk, _watch)
 
 
 def _sample(chunk: Chunk, sample: RawSample) -> list[Row]:
     assert _worker is not None
-    return process_sample(_worker.job, _worker.detector, sample, chunk.boxes)
+    with _watch():
+        return process_sample(_worker.job, _worker.detector, sample, chunk.boxes)
 
 
 def run_chunks(job: Job, chunks: Iterable[Chunk], workers: int) -> Iterator[int]:
@@ -114,7 +132,7 @@ def _finished(under_way: dict[Future[int], Chunk], taken: dict[int, Chunk]) -> I
 
 
 def _alone(job: Job, chunk: Chunk) -> int:
-    """A chunk photo by photo; one that ends its process (out of memory, a crash in a decoder) becomes a row that says so."""
+    """A chunk photo by photo; one that ends its process (out of memory, a decoder crashed or hung) becomes a row that says so."""
     rows: list[Row] = []
     pool = _pool(job, 1)
     for sample in chunk.samples:
@@ -123,7 +141,7 @@ def _alone(job: Job, chunk: Chunk) -> int:
         except BrokenProcessPool:
             pool.shutdown()
             pool = _pool(job, 1)
-            rows.append(failed_row(job, sample, "crashed", "the process that read the photo ended"))
+            rows.append(failed_row(job, sample, "crashed", f"reading it ended the process, or took over {PHOTO_SECONDS:g} s"))
     pool.shutdown()
     write_part(chunk.part, rows, job.label_types)
     return len(chunk.samples)

@@ -250,6 +250,32 @@ def test_a_worker_that_is_killed_costs_no_row(photos, tmp_path, monkeypatch, alw
     assert result.summary["status"] == {"ok": 100 - always, "empty": 1, "unreadable": 1, **crashed}
 
 
+class Hanging:
+    """A detector that never comes back from one photo."""
+
+    def detect(self, image: np.ndarray, key: str = "") -> list[Face]:
+        while key.endswith("007.jpg"):
+            time.sleep(1)
+        return [face(20, 20, 80, 90)]
+
+
+def start_hanging(job) -> None:
+    pool._worker = pool._Worker(job, Hanging())
+
+
+def test_a_photo_that_hangs_its_worker_becomes_a_row(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool, "_start_worker", start_hanging)
+    monkeypatch.setattr(pool, "PHOTO_SECONDS", 3.0)
+    monkeypatch.setattr(pool, "MAX_BREAKS", 1)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _method, get=multiprocessing.get_context: get("fork"))
+    result = preprocess(folder(photos), Settings(detector={"type": "whole"}), tmp_path, workers=2)
+    assert result.summary["status"] == {"ok": 99, "empty": 1, "unreadable": 1, "crashed": 1}
+    rows = read_manifest(result.manifest).rows
+    (hung,) = rows[rows["status"] == "crashed"].itertuples()
+    assert hung.image.endswith("007.jpg")
+    assert "took over 3 s" in hung.reason
+
+
 def test_workers_leave_with_the_main_process(photos, tmp_path):
     out = tmp_path / "out"
     process_ = subprocess.Popen(run_command(photos, out), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
