@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from caer.report import html
-from caer.report.plots import new_figure, png, shorten
+from caer.report.plots import WIDTH, new_figure, png
 from caer.report.style import COLOURS
 
 Epoch = Mapping[str, float]
@@ -35,7 +35,7 @@ def read_history(folder: Path) -> list[Epoch]:
 
 def curves(history: Sequence[Epoch], task: str, best: int | None) -> bytes:
     """Losses on the left, validation scores on the right; a line marks the best epoch."""
-    figure, (losses, scores) = new_figure(2.9, 2, width=6.6)
+    figure, (losses, scores) = new_figure(2.7, 2, width=WIDTH + 0.8)
     for column, name, style in ((f"train/{task}/loss", "train", "-"), (f"val/{task}/loss", "val", "--")):
         _line(losses, history, column, name, style, COLOURS["ink" if name == "train" else "fused"])
     names = scores_to_show(history, task)
@@ -43,7 +43,7 @@ def curves(history: Sequence[Epoch], task: str, best: int | None) -> bytes:
         _line(scores, history, f"val/{task}/{metric}", name, "-", colour)
     if set(names) <= set(SHARES):
         scores.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    for axes, title in ((losses, f"{shorten(task)}: loss"), (scores, f"{shorten(task)}: validation")):
+    for axes, title in ((losses, "loss"), (scores, "validation")):
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
