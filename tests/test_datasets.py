@@ -108,6 +108,12 @@ def test_csv_with_its_columns(tmp_path):
     assert (c.image, c.split, dict(c.labels)) == ("3.jpg", "test", {"emotion": "NA", "age": 4.5})
 
 
+@pytest.mark.parametrize("cells", [("4_6", "8_13"), ("inf", "3"), ("1e400", "2")])
+def test_names_that_python_would_read_as_numbers_stay_names(tmp_path, cells):
+    samples = table(tmp_path, "path,age\n1.jpg,{}\n2.jpg,{}\n".format(*cells))
+    assert [s.labels["age"] for s in samples] == list(cells)
+
+
 def test_parquet_reads_like_csv(tmp_path):
     frame = pd.DataFrame({"path": ["1.jpg", "2.jpg"], "split": ["train", "test"], "age": [3, None], "mood": ["a", None]})
     frame.to_parquet(tmp_path / "t.parquet")
