@@ -5,8 +5,10 @@ import pytest
 import torch
 from made_manifest import made_config, made_manifest
 
+from caer.config import Mask
 from caer.data.dataset import SampleDataset, collate
 from caer.data.rows import Rows
+from caer.diagnosis.interventions import BlankFace, BlankScene, BlurFace, CoverFace, MixedScenes, draw_donors, places_of
 from caer.tasks import build_tasks
 
 ALL = {"face", "context", "image"}
@@ -68,3 +70,100 @@ def test_a_picture_of_the_mask_alone_is_a_function_of_the_box_alone(manifest, ro
 def test_the_mask_alone_is_black(manifest):
     with pytest.raises(ValueError, match="set `fill: black`"):
         made_config(manifest, mask={"only": True, "fill": "mean"})
+
+
+# ---- interventions ----
+
+
+def changed(rows, manifest, alter, i=0):
+    return SampleDataset(rows, made_config(manifest, mask={"margin": 0.1}), ALL, alter=alter)[i]["pictures"]
+
+
+@pytest.mark.parametrize("make", [lambda places: CoverFace(0.0, places), lambda places: BlurFace(0.0)])
+def test_a_sweep_starts_at_the_intact_picture(manifest, rows, make):
+    places = places_of(rows["sample_id"].tolist())
+    intact, first = changed(rows, manifest, None), changed(rows, manifest, make(places))
+    assert all(torch.equal(intact[name], first[name]) for name in ALL)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_a_cover_takes_its_share_of_the_box_and_nothing_outside(share):
+    picture, box = np.full((200, 300, 3), 255, np.uint8), np.array([40, 30, 140, 130], np.float32)
+    covered = CoverFace(share, np.array([[0.3, 0.8]]))(0, "photo", picture, box) == 0
+    assert covered[..., 0].sum() == pytest.approx(share * 100 * 100, rel=0.04)
+    inside = np.zeros((200, 300), bool)
+    inside[30:130, 40:140] = True
+    assert not covered[~inside].any()
+    assert picture.min() == 255, "the given picture stays as it is"
+
+
+def test_a_larger_cover_covers_what_a_smaller_one_does():
+    picture, box = np.full((120, 120, 3), 255, np.uint8), np.array([10.5, 7.2, 90.1, 101.9], np.float32)
+    places = np.random.default_rng(0).random((20, 2))
+    for i in range(20):
+        small, large = (CoverFace(share, places)(i, "crop", picture, box) == 0 for share in (0.3, 0.6))
+        assert not (small & ~large).any()
+
+
+def test_a_place_belongs_to_the_sample_not_to_its_row():
+    places = places_of(["a", "b", "c"])
+    assert np.array_equal(places_of(["c", "a"]), places[[2, 0]])
+    assert len(np.unique(places)) == 6
+
+
+@pytest.mark.parametrize(
+    "alteration", [lambda p: CoverFace(0.6, p), lambda p: BlurFace(0.2), lambda p: BlankFace(Mask(margin=0.1))]
+)
+def test_what_happens_to_a_face_reaches_crop_and_photo_and_never_the_context(manifest, rows, alteration):
+    alter = alteration(places_of(rows["sample_id"].tolist()))
+    intact, after = changed(rows, manifest, None, 2), changed(rows, manifest, alter, 2)
+    assert torch.equal(intact["context"], after["context"])
+    assert not torch.equal(intact["face"], after["face"])
+    assert not torch.equal(intact["image"], after["image"])
+    assert alter.reaches == {"face", "image"}
+
+
+def test_a_blank_face_is_a_black_crop_and_the_photo_as_the_context_shows_it(manifest, rows):
+    after = changed(rows, manifest, BlankFace(Mask(margin=0.1)))
+    assert after["face"].max() == 0
+    assert torch.equal(after["image"], after["context"])
+
+
+def test_a_blank_scene_leaves_the_crop_and_shows_the_gate_the_face_alone(manifest, rows):
+    intact, after = changed(rows, manifest, None), changed(rows, manifest, BlankScene())
+    assert torch.equal(intact["face"], after["face"])
+    assert after["context"].max() == 0
+    kept = (after["image"] > 0).any(dim=0)
+    assert 0.05 < kept.float().mean() < 0.4
+
+
+@pytest.mark.parametrize("kind", ["any", "same", "other"])
+def test_donors_are_of_another_group_and_of_the_class_asked_for(kind):
+    rng = np.random.default_rng(2)
+    targets, codes = rng.integers(0, 3, 60), rng.integers(0, 12, 60)
+    donors = draw_donors(targets, codes, kind, seed=1)
+    assert (donors >= 0).all()
+    assert (codes[donors] != codes).all()
+    if kind != "any":
+        assert ((targets[donors] == targets) == (kind == "same")).all()
+    assert np.array_equal(donors, draw_donors(targets, codes, kind, seed=1))
+    assert not np.array_equal(donors, draw_donors(targets, codes, kind, seed=2))
+
+
+def test_a_row_without_a_donor_says_so():
+    donors = draw_donors(np.array([0, 0, 1]), np.array([0, 1, 2]), "same", seed=0)
+    assert donors.tolist() == [1, 0, -1]
+
+
+def test_mixed_scenes_keep_each_face_and_go_from_the_own_scene_to_the_donors(manifest, rows):
+    samples = SampleDataset(rows, made_config(manifest), ALL)
+    donors = draw_donors(rows["target_emotion"].to_numpy(), np.arange(len(rows)), "other", seed=0)
+    for i in (0, 4):
+        own, other = samples[i]["pictures"], samples[int(donors[i])]["pictures"]
+        for share, expected in ((0.0, own), (1.0, other)):
+            mixed = MixedScenes(samples, donors, share)[i]["pictures"]
+            assert torch.equal(mixed["face"], own["face"])
+            assert torch.equal(mixed["context"], expected["context"])
+            assert torch.equal(mixed["image"], expected["image"])
+        half = MixedScenes(samples, donors, 0.5)[i]["pictures"]["context"].float()
+        assert torch.allclose(half, (own["context"].float() + other["context"].float()) / 2, atol=0.51)

@@ -73,8 +73,11 @@ class GateRows:
 def gate_rows(predictions: Predictions, task: str) -> GateRows | None:
     """The rows of a prediction table that both branches and the gate answered.
 
-    None for a run without gates (one branch, `concat`) or without branches of its own (CAER-Net, which weighs features).
+    None for a run without gates (one branch, `concat`) or without branches of its own (CAER-Net, which weighs features), and for
+    a task whose answer is not one of K classes.
     """
+    if task not in predictions.tasks:
+        return None
     table = task_rows(predictions, task)
     if table.gates is None or set(table.branches) != {"face", "context"}:
         return None

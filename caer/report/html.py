@@ -64,10 +64,13 @@ def estimate_cell(estimate: Estimate, signed: bool = False, bar: bool = True) ->
     return f'{shown}<span class="track" aria-hidden="true">{band}</span>'
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", strong: Sequence[int] = ()) -> str:
+def table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", strong: Sequence[int] = (), wide: bool = False
+) -> str:
     """A table; the cells are HTML already, the first of each row is its heading, `strong` are rows to stand out.
 
-    On a phone a table of more than four columns becomes one block a row, each cell with its column's name.
+    On a phone a table of more than four columns, or one that is `wide` for another reason, becomes one block a row, each cell
+    with its column's name.
     """
     lines = []
     for i, row in enumerate(rows):
@@ -78,7 +81,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "",
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     title = f"<caption>{caption}</caption>" if caption else ""
     body = "".join(lines)
-    kind = ' class="wide"' if len(head) > 4 else ""
+    kind = ' class="wide"' if wide or len(head) > 4 else ""
     return (
         f'<div class="scroll" tabindex="0"><table{kind}>{title}<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
     )

@@ -58,6 +58,10 @@ figcaption{color:#5d6571;font-size:.875rem;padding-top:.5rem}
 .sample p{margin:0;padding:.1rem .9rem;font-size:.9rem;overflow-wrap:anywhere}
 .sample p:first-of-type{padding-top:.6rem;font-weight:600}
 .sample p:last-child{padding-bottom:.7rem}
+.strip{display:flex;flex-wrap:wrap;gap:.6rem;margin:.8rem 0}
+.strip figure{margin:0;padding:.4rem;flex:0 1 auto}
+.strip figure img{display:inline-block;width:auto;height:5.6rem;margin-right:.15rem}
+.strip figcaption{padding-top:.2rem;font-size:.82rem}
 .scale{display:inline-block;width:6rem;height:.7rem;border-radius:.2rem;vertical-align:-.05rem}
 .facts{margin:.8rem 0;font-size:.9rem}
 .facts div{display:grid;grid-template-columns:minmax(8rem,13rem) 1fr;gap:.2rem 1rem;padding:.35rem 0;
@@ -69,7 +73,7 @@ summary{cursor:pointer;color:var(--accent)}
 pre{overflow-x:auto;font-size:.82rem;background:var(--card);border:1px solid var(--line);border-radius:.7rem;padding:.8rem}
 @media (max-width:560px){main{padding:1.2rem .9rem 3rem}th,td{padding:.45rem .65rem}.facts div{grid-template-columns:1fr}
 .tiles{grid-template-columns:1fr 1fr;gap:.6rem}.tiles dd{font-size:1.5rem}.tiles div{padding:.65rem .8rem}
-section{margin-top:2rem}figure{padding:.4rem}
+section{margin-top:2rem}figure{padding:.4rem}.strip{gap:.5rem}.strip figure img{height:3.1rem}
 .wide,.wide tbody,.wide tr,.wide th,.wide td{display:block}.wide thead{display:none}.wide caption{display:block}
 .wide tr{border-top:1px solid var(--line);padding:.55rem .8rem}.wide tr:first-child{border-top:0}
 .wide th:first-child{padding:0 0 .25rem;border:0;font-weight:650}
