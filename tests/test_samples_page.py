@@ -136,7 +136,7 @@ def test_curves_show_the_scores_that_there_are(tmp_path, columns, shown):
     epochs = history(tmp_path, **columns)
     assert list(curves.scores_to_show(epochs, "age")) == shown
     picture = Image.open(io.BytesIO(curves.curves(epochs, "age", best=2)))
-    assert picture.width > 2 * picture.height
+    assert picture.width > 1.5 * picture.height
 
 
 def test_the_section_of_curves(tmp_path):
