@@ -8,6 +8,9 @@ import typer
 from preprocessing.errors import UserError, run_command
 from preprocessing.lookup import plugin_names
 
+INTERRUPTED = 130
+"""What typer returns, without a word, instead of passing Ctrl-C on."""
+
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
@@ -40,6 +43,8 @@ def _run() -> int:
         if hasattr(error, "format_message"):
             raise UserError(f"{error.format_message()} (see python -m caer --help)") from None
         raise
+    if result == INTERRUPTED:
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
 
 

@@ -61,6 +61,36 @@ def test_label_smoothing_by_hand():
     torch.testing.assert_close(task(label_smoothing=0.1).loss(logits, torch.tensor([1]))[0], expected)
 
 
+@pytest.mark.parametrize("q", [0.3, 0.7, 1.0])
+def test_generalized_cross_entropy_by_hand(q):
+    logits = torch.tensor([[1.0, 2.0, 0.5], [30.0, -30.0, 0.0]], requires_grad=True)
+    targets = torch.tensor([1, 1])
+    p = logits.detach().softmax(1)[[0, 1], targets]
+    losses = task(loss="generalized", q=q).loss(logits, targets)
+    torch.testing.assert_close(losses.detach(), (1 - p**q) / q)
+    assert losses[1] <= 1 / q + 1e-6, "however far from its label, a row costs no more"
+
+
+def test_generalized_cross_entropy_becomes_cross_entropy_towards_zero_and_weighs_gradients_by_p_to_the_q():
+    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    targets = torch.tensor([0, 1, 2, 1, 0])
+    plain = task().loss(logits, targets)
+    torch.testing.assert_close(task(loss="generalized", q=1e-4).loss(logits, targets), plain, rtol=1e-3, atol=1e-4)
+    (of_plain,) = torch.autograd.grad(plain.sum(), logits)
+    (of_robust,) = torch.autograd.grad(task(loss="generalized", q=0.7).loss(logits, targets).sum(), logits)
+    p = logits.detach().softmax(1)[torch.arange(5), targets]
+    torch.testing.assert_close(of_robust, of_plain * p[:, None] ** 0.7)
+
+
+def test_generalized_cross_entropy_takes_class_weights_and_no_smoothing():
+    weighted = task(loss="generalized", class_weights="inverse")
+    weighted.fit(np.array([60, 30, 10]))
+    losses = weighted.loss(torch.zeros(3, 3), torch.arange(3))
+    assert losses[2] > losses[1] > losses[0]
+    with pytest.raises(ValueError, match="label_smoothing"):
+        task(loss="generalized", label_smoothing=0.1)
+
+
 @pytest.mark.parametrize("kind", ["inverse", "effective"])
 def test_class_weights_have_mean_one_over_the_training_rows_and_favour_the_rare(kind):
     counts = np.array([60, 30, 10])
