@@ -1,8 +1,8 @@
 """Copies and near duplicates among photos: a hash of the pixels, perceptual hashes to find candidates, a thumbnail to judge them.
 
 Enters: photo files. Leaves: for each the number of its cluster. Photos are copies where all their pixels are equal. They are near
-duplicates where the 64-bit pHash of one differs from that of the other, or of its mirror image, in at most `DISTANCE` bits and the
-details of their thumbnails correlate by at least `CORRELATION`; so are the duplicates of a duplicate. That covers resaving,
+duplicates where the 64-bit pHash of one differs from that of the other, or of its mirror image, in at most `DISTANCE` bits and
+the details of their thumbnails correlate by at least `CORRELATION`; so are the duplicates of a duplicate. That covers resaving,
 rescaling, brightness, mirroring and crops of a few percent; docs/audit.md has the measured shares.
 
 The correlation leaves out what varies slowly: faces framed alike, or lit alike, agree in that and in little else.

@@ -112,6 +112,12 @@ def _plain_value(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
+def read_label_types(path: Path) -> dict[str, str]:
+    """Task -> `string` or `double`, of a manifest or a part."""
+    fields = [field for field in pq.read_schema(path) if field.name.startswith("label_")]
+    return {field.name.removeprefix("label_"): str(field.type) for field in fields}
+
+
 def write_part(path: Path, rows: list[Row], label_types: Mapping[str, str]) -> None:
     """Write some rows as one Parquet file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,15 +132,22 @@ def read_part(path: Path) -> list[Row]:
 
 
 def write_manifest(
-    folder: Path, parts: Iterable[list[Row]], label_types: Mapping[str, str], meta: dict[str, Any]
+    folder: Path, parts: Iterable[list[Row]], label_types: Mapping[str, str], meta: dict[str, Any], stem: str = "manifest"
 ) -> dict[str, Any]:
     """Write `manifest.parquet`, then `manifest.json`, from pieces that need not fit into memory together.
+
+    Args:
+        folder: what the rows' files are relative to.
+        parts: rows.
+        label_types: task -> `string` or `double`.
+        meta: the sidecar's content.
+        stem: another name than `manifest`, for a second manifest of the same pictures.
 
     Returns:
         The sidecar: `meta` with `schema_version` and `row_hash`.
     """
     hashed = RowHash()
-    temporary = folder / ".manifest.parquet.tmp"
+    temporary = folder / f".{stem}.parquet.tmp"
     with pq.ParquetWriter(temporary, schema(label_types)) as writer:
         waiting: list[Row] = []
         for rows in parts:
@@ -146,9 +159,9 @@ def write_manifest(
                 waiting = []
         writer.write_table(pa.Table.from_pylist(waiting, schema(label_types)))
     meta = {**meta, "schema_version": SCHEMA_VERSION, "row_hash": hashed.hexdigest()}
-    (folder / "manifest.json").unlink(missing_ok=True)  # never a sidecar beside rows that it does not describe
-    temporary.replace(folder / "manifest.parquet")
-    write_json(folder / "manifest.json", meta)
+    (folder / f"{stem}.json").unlink(missing_ok=True)  # never a sidecar beside rows that it does not describe
+    temporary.replace(folder / f"{stem}.parquet")
+    write_json(folder / f"{stem}.json", meta)
     return meta
 
 
