@@ -79,4 +79,4 @@ def _verdict(found: Json) -> str:
     if not found["leaks"]:
         return "clean: no cluster and no group straddles splits"
     remedy = "train on the new manifest" if "resplit" in found else "--resplit writes a manifest whose splits tear none"
-    return f"LEAK: {found['leaks']:,} clusters or groups straddle splits; {remedy}"
+    return f"LEAK: {found['leaks']:,} clusters or groups (counted once where they overlap) straddle splits; {remedy}"

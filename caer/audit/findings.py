@@ -1,6 +1,6 @@
 """What is wrong with a manifest: leaks between splits, contradicting labels, boxes outside their photos; and its counts.
 
-Enters: rows with `copy`, `cluster` (caer/audit/pictures.py). Leaves: plain JSON values, the content of `audit.json`.
+Enters: rows with `copy`, `cluster`, `unit` (caer/audit/pictures.py). Leaves: plain JSON values, the content of `audit.json`.
 
 Rows that a review rejected are neither trained nor judged on, rows without a split belong to none: both may lie anywhere.
 """
@@ -31,7 +31,7 @@ def find(rows: pd.DataFrame) -> Json:
         "groups": straddle(named["source"] + "\0" + named["group"], named["split"]),
     }
     return {
-        "leaks": straddling["near_duplicates"]["straddling"] + straddling["groups"]["straddling"],
+        "leaks": straddle(used["unit"], used["split"])["straddling"],
         "rows": len(rows),
         "photos": int(rows.loc[rows["image_file"] != "", "image_file"].nunique()),
         "status": _counts(rows["status"]),

@@ -3,9 +3,10 @@
 Enters: a manifest, perhaps prediction files. Leaves: `audit.json`; where asked for, `suspects.csv`, `audit.html` and a second
 manifest with splits that tear nothing.
 
-`audit.json` (schema_version 1): `manifest` and its row hash, the thresholds, `leaks` (clusters and groups that straddle splits),
-counts by status, split, task and class, `copies`, `near_duplicates`, `groups` {straddling, between: {"train/test": n}},
-`contradictions` by task, `boxes`, `clusters` (every one, with its photos), `suspects` by task, `resplit`, and what made it.
+`audit.json` (schema_version 1): `manifest` and its row hash, the thresholds, `leaks` (clusters and groups that straddle splits,
+counted once where they overlap), counts by status, split, task and class, `copies`, `near_duplicates` and `groups` {straddling,
+between: {"train/test": n}}, `contradictions` by task, `boxes`, `clusters` (each with its photos), `suspects` by task, `resplit`,
+and what made it.
 """
 
 from collections.abc import Sequence
