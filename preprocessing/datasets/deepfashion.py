@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import Field
 
-from preprocessing.datasets._deepfashion_lists import image_lists, read_list, read_names
+from preprocessing.datasets._deepfashion_lists import image_lists, read_list, read_names, read_states
 from preprocessing.datasets.base import BaseConfig, existing_folder
 from preprocessing.errors import UserError
 from preprocessing.manifest import normalize_path
@@ -104,14 +105,16 @@ class DeepFashion:
         """Photo and its labels of the attributes' types; counts in `unknown` the cells that stay empty."""
         total = len(read_names(self.folder / "list_attr_cloth.txt"))
         absent = 0 if self.config.annotations == "fine" else -1
-        for where, image, values in read_list(self.folder / "list_attr_img.txt", total):
+        places = {task: np.array([tag.place for tag in tags]) for task, tags in self.tags.items()}
+        for where, image, values in read_states(self.folder / "list_attr_img.txt", total):
+            if np.abs(values).max(initial=0) > 1:
+                raise UserError(f"{where}: an attribute is {values[np.abs(values).argmax()]}; expected 1, -1 or 0 (unknown)")
             labels: dict[str, Label] = {}
             for task, tags in self.tags.items():
-                states = {tag.name: values[tag.place] for tag in tags}
-                if set(states.values()) <= {1, absent}:
-                    labels[task] = SEPARATOR.join(name for name, state in states.items() if state == 1) or NONE
+                states = values[places[task]]
+                if ((states == 1) | (states == absent)).all():
+                    labels[task] = SEPARATOR.join(tags[i].name for i in np.flatnonzero(states == 1)) or NONE
                 else:
-                    _check_states(states, where)
                     unknown[task] += 1
             yield image, labels
 
@@ -159,9 +162,3 @@ def _known(types: Mapping[int, str], kind: int, path: Path) -> str:
     if kind not in types:
         raise UserError(f"{path}: type {kind}; expected {', '.join(f'{number} ({name})' for number, name in types.items())}")
     return types[kind]
-
-
-def _check_states(states: Mapping[str, int], where: str) -> None:
-    for name, state in states.items():
-        if state not in (-1, 0, 1):
-            raise UserError(f"{where}: {name} is {state}; expected 1 (there), -1 (not there) or 0 (unknown)")
