@@ -11,7 +11,6 @@ from conftest import unpack
 from preprocessing.__main__ import _run
 from preprocessing.datasets.fer2013 import EMOTIONS, PUBLISHED, Config, build
 from preprocessing.errors import UserError
-from preprocessing.manifest import read_manifest
 
 FOLDERS = {"train": "Training", "public_test": "PublicTest", "private_test": "PrivateTest"}
 CODES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -154,14 +153,17 @@ def test_what_is_absent_is_named(tmp_path):
         read(tmp_path, layout="folders")
 
 
-def test_the_whole_picture_is_the_face_unless_another_detector_is_asked_for(tmp_path):
-    root = folders(tmp_path / "raw")
-    _run({"dataset": {"type": "fer2013", "root": str(root)}}, tmp_path / "out", 1, False, 5)
-    rows = read_manifest(tmp_path / "out").rows
-    assert (rows["status"] == "ok").all()
-    assert [list(box) for box in rows["box"]] == [[0, 0, 48, 48]] * 5
-    _run({"dataset": {"type": "fer2013", "root": str(root)}, "detector": {"type": "retinaface"}}, tmp_path / "found", 1, False, 5)
-    assert (read_manifest(tmp_path / "found").rows["status"] == "no_face").all()
+@pytest.mark.parametrize(("asked", "used"), [({}, "whole"), ({"detector": {"type": "mtcnn"}}, "mtcnn")])
+def test_the_whole_picture_is_the_face_unless_another_detector_is_asked_for(tmp_path, monkeypatch, asked, used):
+    class Reached(Exception):
+        pass
+
+    def stop(_dataset, settings, *_):
+        raise Reached(settings.detector["type"])
+
+    monkeypatch.setattr("preprocessing.pipeline.preprocess", stop)
+    with pytest.raises(Reached, match=used):
+        _run({"dataset": {"type": "fer2013", "root": str(folders(tmp_path))}, **asked}, tmp_path / "out", 1, False, None)
 
 
 def test_on_the_real_set(tmp_path):
