@@ -148,6 +148,18 @@ def test_a_changed_variant_is_refused_before_anything_is_trained(folder, monkeyp
     assert calls == []
 
 
+def test_claims_are_noted_with_what_had_been_seen_by_then(finished_once, folder):
+    manifest = data(finished_once[0])
+    assert load_results(load_ablation(folder / "ablation.yaml")).declared.judged == 0
+    claim = {"text": "context adds", "a": "gating", "b": "face", "task": "emotion", "margin": 2}
+    changed = made_ablation(folder, manifest, claims=[claim])
+    assert load_results(load_ablation(changed)).declared is None
+    for _ in range(2):
+        run(changed)
+        assert load_results(load_ablation(changed)).declared.judged == 4
+    assert len((folder / "runs/made/declared.jsonl").read_text().splitlines()) == 2
+
+
 # Failures
 
 

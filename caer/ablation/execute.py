@@ -8,7 +8,7 @@ from pathlib import Path
 from caer.ablation.config import AblationConfig
 from caer.ablation.plan import PlannedRun, check, is_judged, select, users
 from caer.ablation.progress import Timekeeper
-from caer.ablation.record import read_failures, write_record
+from caer.ablation.record import declare, read_failures, write_record
 from caer.ablation.sharing import is_same_stage, take_over
 from caer.engine.checkpoint import finished
 from caer.engine.run import fit_stage
@@ -49,6 +49,7 @@ class _Execution:
     def run(self) -> Failures:
         tried = {(run.variant, run.seed) for run in self.runs}
         earlier = {key: reason for key, reason in read_failures(self.ablation).items() if key not in tried}
+        declare(self.ablation)
         write_record(self.ablation, earlier)
         for run in self.runs:
             self.time.begin()

@@ -6,7 +6,7 @@ from typing import Any
 
 from caer.ablation.config import AblationConfig
 from caer.ablation.plan import PlannedRun, is_judged, plan, shared_stages, users
-from caer.ablation.record import config_hash, read_failures
+from caer.ablation.record import Declaration, config_hash, read_declaration, read_failures
 from caer.config import Config
 from caer.engine.checkpoint import read_provenance
 from caer.engine.provenance import commit
@@ -52,6 +52,7 @@ class AblationResults:
         settings: by variant its experiment, with the first seed.
         config_hash: SHA-256 of the ablation's settings.
         commit: of the code that reads the results; each run's own stands in its metrics.
+        declared: when the contrasts and claims became what they are, and what had been seen by then; None where it is not noted.
     """
 
     config: AblationConfig
@@ -60,6 +61,7 @@ class AblationResults:
     settings: dict[str, Config] = field(default_factory=dict)
     config_hash: str = ""
     commit: str | None = None
+    declared: Declaration | None = None
 
 
 def load_results(ablation: AblationConfig) -> AblationResults:
@@ -76,7 +78,7 @@ def load_results(ablation: AblationConfig) -> AblationResults:
             results[run.variant][run.seed] = _load(run, ablation.split, shared_stages(run, needed_by))
     failures = {key: reason for key, reason in read_failures(ablation).items() if key[1] not in results[key[0]]}
     settings = {run.variant: run.config for run in reversed(runs)}
-    return AblationResults(ablation, results, failures, settings, config_hash(ablation), commit())
+    return AblationResults(ablation, results, failures, settings, config_hash(ablation), commit(), read_declaration(ablation))
 
 
 def _load(run: PlannedRun, split: str, shared: tuple[int, ...]) -> SeedResult:
