@@ -21,6 +21,7 @@ from preprocessing.detectors.base import Detector
 from preprocessing.errors import UserError
 from preprocessing.files import sha256_bytes, write_atomic
 from preprocessing.images import ImageError, decode_jpeg, encode_png, read_image
+from preprocessing.labels import text_of
 from preprocessing.manifest import Row, sample_id, write_part
 from preprocessing.mask import mask_faces
 from preprocessing.records import process
@@ -196,4 +197,4 @@ def _floats(values: np.ndarray | None) -> list[float] | None:
 def _label(value: Any, kind: str) -> Any:
     if value is None or kind == "double":
         return value
-    return value if isinstance(value, str) else f"{value:g}"
+    return value if isinstance(value, str) else text_of(value)

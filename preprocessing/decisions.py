@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from preprocessing.errors import UserError
+from preprocessing.labels import number_of, text_of
 from preprocessing.settings import StrictModel
 
 FILE = "decisions.jsonl"
@@ -164,8 +165,8 @@ def fitting_label(task: str, label: str | float | None, label_types: Mapping[str
     if label is None:
         return None
     if label_types[task] == "string":
-        return label if isinstance(label, str) else f"{label:g}"
+        return label if isinstance(label, str) else text_of(label)
     try:
-        return float(label)
+        return number_of(label)
     except ValueError:
         raise UserError(f"{FILE}: relabel gives task {task!r} {label!r}; its labels are numbers") from None

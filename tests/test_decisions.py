@@ -19,6 +19,18 @@ def decided(tmp_path, *decisions: Decision) -> list[dict]:
     return apply_decisions(ROWS, read_decisions(tmp_path), TYPES)
 
 
+@pytest.mark.parametrize(("given", "kept"), [(3.0, "3"), (2.5, "2.5"), (20230117.0, "20230117")])
+def test_a_number_for_a_task_of_names_is_written_whole(tmp_path, given, kept):
+    first, _ = decided(tmp_path, Decision(sample_id=A, action="relabel", task="t", label=given))
+    assert first["label_t"] == kept
+
+
+@pytest.mark.parametrize("given", ["nan", "inf", "4_6", "old"])
+def test_what_is_no_number_is_refused_for_a_task_of_numbers(tmp_path, given):
+    with pytest.raises(UserError, match="its labels are numbers"):
+        decided(tmp_path, Decision(sample_id=A, action="relabel", task="n", label=given))
+
+
 def test_reject_accept_relabel(tmp_path):
     first, second = decided(
         tmp_path,

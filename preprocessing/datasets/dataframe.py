@@ -4,7 +4,6 @@ Enters: a table. Leaves: one sample per line; empty cells are missing labels; co
 column the photos are split by hash.
 """
 
-import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import Field
 from preprocessing.datasets.base import SplitConfig
 from preprocessing.datasets.image_folder import SPLIT_NAMES
 from preprocessing.errors import UserError
+from preprocessing.labels import number_of
 from preprocessing.manifest import normalize_path
 from preprocessing.types import Label, RawSample
 
@@ -153,14 +153,6 @@ def _labels(column: pd.Series) -> list[Label | None]:
     """Cells of a column as numbers if all that are filled are numbers, else as text; None where empty."""
     texts = [_text(cell) for cell in column]
     try:
-        return [_number(text) if text else None for text in texts]
+        return [number_of(text) if text else None for text in texts]
     except ValueError:
         return [text or None for text in texts]
-
-
-def _number(text: str) -> float:
-    """A finite number; `4_6` is none, though Python reads it as 46."""
-    value = float(text.replace("_", "x"))
-    if not math.isfinite(value):
-        raise ValueError(text)
-    return value

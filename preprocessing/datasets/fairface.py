@@ -13,6 +13,7 @@ from typing import Any, Literal
 from preprocessing.ages import OLDEST, RANGES, six_groups
 from preprocessing.datasets.base import SplitConfig, existing_folder
 from preprocessing.errors import UserError
+from preprocessing.labels import number_of
 from preprocessing.manifest import normalize_path
 from preprocessing.types import Label, RawSample
 
@@ -89,7 +90,7 @@ def _age(cell: str, where: str) -> dict[str, Label]:
         bounds: dict[str, Label] = {"age_low": float(low), **({"age_high": float(high)} if high else {})}
         return {"age_group": RANGES[cell], "age_range": cell, **bounds}
     try:
-        years = float(cell)
+        years = number_of(cell)
     except ValueError:
         years = -1.0
     if not 0 <= years <= OLDEST:
