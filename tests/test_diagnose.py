@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 import torch
 from made_manifest import made_config, made_manifest
 from PIL import Image
+from test_cli import call
 from test_report import Reader
 
 from caer.config import Config
@@ -108,6 +110,31 @@ def test_margins():
     assert read_margins("0, 0.5,0.50,") == (0.0, 0.5)
     with pytest.raises(UserError, match="numbers with commas"):
         read_margins("0;1")
+
+
+def test_the_command_hands_its_options_over(monkeypatch, capsys):
+    given = []
+    monkeypatch.setattr("caer.diagnosis.diagnose.diagnose_run", lambda *options: given.append(options))
+    monkeypatch.setattr("caer.diagnosis.console.summary_lines", lambda _: ["done"])
+    assert call(monkeypatch, capsys, "diagnose", "runs/x")[:2] == (0, "done\n")
+    call(
+        monkeypatch,
+        capsys,
+        "diagnose",
+        "runs/x",
+        "--split",
+        "test",
+        "--rows",
+        "0",
+        "--retrain",
+        "--margins",
+        "0.1",
+        "--epochs",
+        "2",
+    )
+    assert given == [(Path("runs/x"), "val", 2000, None), (Path("runs/x"), "test", 0, Retraining((0.1,), 2))]
+    code, _, err = call(monkeypatch, capsys, "diagnose", "runs/x", "--retrain", "--margins", "a")
+    assert (code, err.count("\n")) == (2, 1)
 
 
 # ---- tiny runs ----
@@ -311,7 +338,7 @@ def test_retraining_is_kept_and_judged(run, diagnosis, monkeypatch):
     again = retraining.retrain(load_run(run), "val", Retraining((0.5,)))
     assert again == found
     assert [result.already_done for result in trained] == [True, True]
-    assert trained[0].folder.parents[2] == run.parents[1]
+    assert trained[0].folder.resolve().parents[2] == run.parents[1].resolve()
 
 
 def test_a_constant_answer_has_nothing_over_the_most_frequent_class():

@@ -7,6 +7,7 @@ A larger margin hides more of what belongs to the face (hair, hands, neck). The 
 only the mask stands: what it gets right beyond the most frequent class, the mask's place and size have told.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -82,19 +83,24 @@ def variants(loaded: LoadedRun, retraining: Retraining) -> dict[str, Config]:
 def _variant(loaded: LoadedRun, stage: int, name: str, mask: Json, epochs: int | None) -> Config:
     # The other stages stay declared: whether a holdout is taken away from train depends on them.
     settings = loaded.config.model_dump(mode="json")
-    settings |= {"name": f"{loaded.config.name}_diagnose_{name}", "runs": str(loaded.folder.parents[2])}
+    settings |= {"name": f"{loaded.config.name}_diagnose_{name}", "runs": _runs_folder(loaded)}
     settings["data"]["mask"] |= mask
     if epochs is not None:
         settings["stages"][str(stage)]["epochs"] = epochs
     return validate(Config, settings, f"--retrain, {name}")
 
 
+def _runs_folder(loaded: LoadedRun) -> str:
+    """Where the run lies now, which need not be where it was trained."""
+    return os.path.relpath(loaded.folder.resolve().parents[2])
+
+
 def retrain(loaded: LoadedRun, split: str, retraining: Retraining) -> dict[str, Any]:
     """Train every variant and judge it on the split (a look that the variant's own ledger keeps, where the split is not val).
 
     Returns:
-        `stage`, `epochs`, and `tasks`: by task and variant `folder`, `margin`, `n`, `accuracy`, `over_majority`; rows with a
-        face count.
+        `stage`, `epochs`, and `tasks`: by task and variant `run` (its name), `margin`, and over the rows with a face `n`,
+        `accuracy`, `over_majority` (the difference to answering the most frequent class of the training rows).
     """
     stage, experiments = context_stage(loaded.config), variants(loaded, retraining)
     tasks = [name for name, task in loaded.tasks.items() if task.kind in ONE_OF]
@@ -104,7 +110,7 @@ def retrain(loaded: LoadedRun, split: str, retraining: Retraining) -> dict[str, 
         found["epochs"] = config.stage(stage).epochs
         predictions = evaluate_run(folder, split, report=False).predictions
         for task in tasks:
-            facts = {"folder": str(folder), "margin": config.data.mask.margin}
+            facts = {"run": config.name, "margin": config.data.mask.margin}
             found["tasks"][task][name] = facts | _scores(task_rows(predictions, task), predictions.meta["priors"][task])
     return found
 

@@ -6,6 +6,7 @@ Enters: parts of `diagnose.json`, drawn plots, strips of pictures. Leaves: HTML;
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from caer.diagnosis.reliance import REPEATS
 from caer.diagnosis.retrain import MASK_ALONE
 from caer.diagnosis.words import CHANGES, CONTROLS, EXPLAINED, REGIONS, SWEEPS
 from caer.report import html
@@ -60,9 +61,9 @@ def reliance_section(task: Json, drawn: Drawn, strips: Sequence[str]) -> str:
     head = ["Changed to", "n", "Accuracy", "Cost", *(["Change of the gates' context share"] if gated else [])]
     said = (
         f"Intact, {html.interval(task['accuracy']['fused'])}% of the answers are right. The cost is what is lost on the same "
-        f"rows, in points. A scene is exchanged for the context branch and for the gate at once; five donors are drawn for each "
-        f"row, none from its own group. A blank picture is one that the model never trained on: its cost mixes what is missing "
-        f"with what is strange."
+        f"rows, in points. A scene is exchanged for the context branch and for the gate at once; {REPEATS} donors are drawn for "
+        f"each row, none from its own group. A blank picture is one that the model never trained on: its cost mixes what is "
+        f"missing with what is strange."
     )
     alt = "Points of accuracy lost by each change with 95% intervals."
     plot = html.figure(drawn["reliance"], alt, "Accuracy lost on the same rows; the pale bar is the 95% interval.")
