@@ -2,12 +2,12 @@
 
 import io
 import re
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 from made_predictions import made_predictions
+from page_reader import HOSTILE, Reader
 from PIL import Image
 
 from caer.evaluation import summary
@@ -15,33 +15,6 @@ from caer.evaluation.predictions import task_rows
 from caer.report import galleries, html, page, plots, sections, sheets
 from caer.report.galleries import Sample
 from caer.report.provenance import provenance_section
-
-HOSTILE = '<img src=x onerror="alert(1)">&\'"'
-VOID = {"meta", "img", "br"}
-
-
-class Reader(HTMLParser):
-    """Collects tags and attributes, and complains of tags that do not close."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        assert not self.open, f"not closed: {self.open}"
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open, f"</{tag}> closes nothing"
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
 
 
 def made_metrics(classes: list[str] | None = None) -> dict:

@@ -44,4 +44,9 @@ def run(
     failures = {} if report_only else execute(ablation, runs, variants)
     results = load_results(ablation)
     print("\n".join(summary_lines(results)))
+    if any(results.results.values()):
+        from caer.ablation.report import write_ablation_report
+
+        write_ablation_report(results, ablation.report_folder)
+        print(f"report: {ablation.report_folder / 'report.html'}")
     return 1 if failures else 0

@@ -33,6 +33,7 @@ from caer.evaluation.predictions import (
     task_meta,
     write_predictions,
 )
+from caer.evaluation.timing import forward_time
 from preprocessing.errors import UserError
 from preprocessing.files import read_json, sha256_file, sole_writer, write_json
 
@@ -147,16 +148,17 @@ def _subgroup_columns(judged: pd.DataFrame, truth: pd.DataFrame | None, by: Sequ
 def _predict(loaded: LoadedRun, rows: Rows, judged: pd.DataFrame, split: str) -> Predictions:
     device = resolve_device(loaded.config)
     priors = class_priors(loaded.tasks, loaded.meta.get("class_counts", {}))
-    table = predict_rows(
-        loaded.model.to(device),
-        loaded.tasks,
-        judged,
-        loaded.config,
-        loaded.output,
-        device=device,
-        precision=loaded.meta.get("precision", "32"),
-        priors=priors,
-    )
+    with forward_time(loaded.model.to(device), device) as forward:
+        table = predict_rows(
+            loaded.model,
+            loaded.tasks,
+            judged,
+            loaded.config,
+            loaded.output,
+            device=device,
+            precision=loaded.meta.get("precision", "32"),
+            priors=priors,
+        )
     meta = {
         **task_meta(loaded.tasks),
         "priors": priors,
@@ -166,6 +168,7 @@ def _predict(loaded: LoadedRun, rows: Rows, judged: pd.DataFrame, split: str) ->
         "stage": loaded.stage,
         "output": loaded.output,
         "protocol_hash": protocol_hash(rows),
+        "inference_ms": forward.milliseconds(),
         **_origin(loaded, rows),
     }
     return Predictions(table, meta)
@@ -210,6 +213,7 @@ def _metrics(loaded: LoadedRun, rows: Rows, predictions: Predictions, rejected: 
             "output": loaded.output,
             "row_hash": predictions.row_hash,
             "protocol_hash": predictions.meta["protocol_hash"],
+            "inference_ms": predictions.meta["inference_ms"],
             **_origin(loaded, rows),
             "evaluated_by": _provenance(),
             "trained": loaded.meta,
