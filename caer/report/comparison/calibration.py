@@ -20,9 +20,13 @@ def calibration_section(study: Study, findings: Findings, task: str) -> str:
     scores = {variant: found for variant, found in findings.scores[task].items() if found.bins}
     if not scores:
         return ""
-    rows = [_row(study, task, variant, found) for variant, found in scores.items()]
+    fitted = any(after(run, task, "temperature") for variant in scores for run in study.runs[variant].values())
+    rows = [_row(study, task, variant, found)[: None if fitted else 4] for variant, found in scores.items()]
     head = ["Variant", "ECE", "NLL (nats)", "Brier", "Temperature", "ECE, with it", "NLL, with it", "Brier, with it"]
-    caption = "Mean ± SD over seeds; ECE in percent, 15 bins of equal mass. Each run's temperature is fitted on val."
+    head = head[: None if fitted else 4]
+    caption = "Mean ± SD over seeds; ECE in percent, 15 bins of equal mass."
+    if fitted:
+        caption += " Each run's temperature is fitted on val."
     diagrams = [
         html.figure(
             plots.reliability({"ece": found.mean["ece"], "bins": found.bins}, None),

@@ -17,17 +17,18 @@ COST_HEADS = ("Parameters", "Training time", "Inference (ms a row)")
 def variants_section(study: Study, findings: Findings, task: str) -> str:
     """The table of one task, its plots, and each seed's numbers folded away."""
     scores = findings.scores[task]
+    known = any(run.parameters for runs in study.runs.values() for run in runs.values())
     rows = [
         [
             html.text(study.labels[variant]),
             str(len(found.by_seed)),
             *(marks.mean_cell(found.mean[name], found.sd[name]) for name in RATES),
             marks.mean_cell(found.mean["ece"], found.sd["ece"]),
-            *costs(study, variant),
+            *(costs(study, variant) if known else []),
         ]
         for variant, found in scores.items()
     ]
-    head = ["Variant", "Seeds", *RATE_HEADS, "ECE", *COST_HEADS]
+    head = ["Variant", "Seeds", *RATE_HEADS, "ECE", *(COST_HEADS if known else [])]
     shared = any(run.shared_stages for runs in study.runs.values() for run in runs.values())
     caption = "Mean ± SD over seeds." + (
         " A stage that variants share was trained once; its time counts in each." if shared else ""
