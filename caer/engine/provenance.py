@@ -51,7 +51,7 @@ def provenance(config: Config, stage: int, data: Any, **facts: Any) -> dict[str,
         "row_hash": data.row_hash,
         "train_row_hash": data.train_row_hash,
         "rows": {"train": len(data.train_rows), "val": len(data.val_rows)},
-        "class_counts": {name: [int(n) for n in counts] for name, counts in data.class_counts.items()},
+        "class_counts": data.class_counts,
         **facts,
     }
 

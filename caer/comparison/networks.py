@@ -1,0 +1,155 @@
+"""One network for n tasks against n networks for one task each: trained by `fit_stage`, judged on the same rows, timed.
+
+Enters: a config of a `multitask` model. Leaves: a `Comparison`. The n networks differ from the one in their tasks alone: each
+sees the rows that are labelled for its task, in as many epochs, and its head starts from the same weights.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from caer.config import Config, Monitor
+from caer.data.features import to_device
+from caer.data.loaders import eval_loader
+from caer.data.rows import Rows
+from caer.engine.checkpoint import LoadedRun, load_run
+from caer.engine.precision import resolve_device
+from caer.engine.run import fit_stage
+from caer.evaluation import numbers, statistics
+from caer.evaluation.evaluate import evaluate_run
+from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
+from caer.evaluation.statistics import Estimate
+from preprocessing.errors import UserError
+
+STAGE = 1
+IMAGES, REPEATS = 64, 7
+"""Inference is timed on so many faces, so often; the median counts."""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """A task in the one network and in a network of its own, on the same rows.
+
+    Attributes:
+        task: its name.
+        score: what is compared: `accuracy`, `distance` (of a number, in its unit; smaller is better) or `exact` (of tags).
+        unit: of a number.
+        rows: how many.
+        together, alone: the score in the one network and in its own.
+        difference: together minus alone, paired.
+        seconds: training of the task's own network.
+    """
+
+    task: str
+    score: str
+    unit: str
+    rows: int
+    together: Estimate
+    alone: Estimate
+    difference: Estimate
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All tasks, and the time of both ways.
+
+    Attributes:
+        tasks: in the config's order.
+        split: the rows they were judged on.
+        training: seconds of the one network; those of the others are in `tasks`.
+        inference: milliseconds a face of the one network, and of all the others together.
+        runs: folders of the runs, the one network's first.
+    """
+
+    tasks: list[TaskResult]
+    split: str
+    training: float
+    inference: tuple[float, float]
+    runs: list[str]
+
+
+def compare_networks(config: Config, split: str = "val") -> Comparison:
+    """Train what is not trained yet, judge and time it.
+
+    Raises:
+        UserError: not a multi-task model, or only one task.
+    """
+    if config.model.type != "multitask" or len(config.tasks) < 2:
+        raise UserError(f"{config.name}: one network is compared with n for a model of type multitask with two tasks or more")
+    together, *alone = [config, *(single_task(config, name) for name in config.tasks)]
+    loaded = [load_run(fit_stage(each, STAGE).folder) for each in (together, *alone)]
+    judged = [evaluate_run(run.folder, split, report=False).predictions for run in loaded]
+    seconds = [float(run.meta["seconds"]) for run in loaded]
+    results = [
+        _compare(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
+        for name, own, spent in zip(config.tasks, judged[1:], seconds[1:], strict=True)
+    ]
+    runs = [str(run.folder) for run in loaded]
+    return Comparison(results, split, seconds[0], inference_times(loaded), runs)
+
+
+def single_task(config: Config, task: str) -> Config:
+    """The experiment with one of its tasks alone: the same network, data and schedule."""
+    monitor = config.monitor
+    mine = [metric for metric in monitor.of or [monitor.metric] if metric.startswith(f"{task}/")]
+    own = Monitor(metric=mine[0], mode=monitor.mode) if mine else Monitor(metric="loss", mode="min")
+    return config.model_copy(
+        update={"name": f"{config.name}_only_{task}", "tasks": {task: config.tasks[task]}, "monitor": own}, deep=True
+    )
+
+
+def _compare(name: str, together: JudgedRows, alone: JudgedRows, seconds: float) -> TaskResult:
+    score, ours = row_scores(together)
+    _, theirs = row_scores(alone)
+    own = pd.Series(theirs, index=alone.rows["sample_id"]).reindex(together.rows["sample_id"]).to_numpy()
+    assert not np.isnan(own).any(), "both networks are judged on every row that is labelled for the task"
+    estimate = statistics.mean if score == "distance" else statistics.share
+    return TaskResult(
+        task=name,
+        score=score,
+        unit=together.unit if isinstance(together, NumberRows) else "",
+        rows=len(ours),
+        together=estimate(ours, together.codes),
+        alone=estimate(own, together.codes),
+        difference=statistics.difference(ours, own, together.codes),
+        seconds=seconds,
+    )
+
+
+def row_scores(task: JudgedRows) -> tuple[str, np.ndarray]:
+    """Name of a task's score, and its value [N] on each row."""
+    if isinstance(task, NumberRows):
+        return "distance", numbers.distances(task.targets, task.answers)
+    if isinstance(task, TagRows):
+        return "exact", (task.truth == task.chosen).all(axis=1).astype(float)
+    return "accuracy", task.correct()
+
+
+def inference_times(runs: Sequence[LoadedRun]) -> tuple[float, float]:
+    """Milliseconds a face: of the first run, and of all others one after the other, on the same batch, without reading it."""
+    config = runs[0].config
+    device = resolve_device(config)
+    rows = Rows(config, runs[0].tasks).validation("face").head(IMAGES)
+    sized = config.model_copy(update={"data": config.data.model_copy(update={"batch_size": len(rows), "workers": 0})})
+    batch = to_device(next(iter(eval_loader(sized, rows, {"face"}))), device)
+    models = [run.model.to(device).eval() for run in runs]
+    bf16 = torch.autocast(device.type, torch.bfloat16, enabled=runs[0].meta["precision"] == "bf16")
+    with torch.inference_mode(), bf16:
+        turns = [(_seconds(models[:1], batch, device), _seconds(models[1:], batch, device)) for _ in range(REPEATS + 1)]
+    one, others = np.median(turns[1:], axis=0)  # the first turn warms up
+    return 1000 * float(one) / len(rows), 1000 * float(others) / len(rows)
+
+
+def _seconds(models: Sequence[torch.nn.Module], batch: dict[str, Any], device: torch.device) -> float:
+    started = time.perf_counter()
+    for model in models:
+        model(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
