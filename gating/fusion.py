@@ -70,7 +70,7 @@ class Sum(Fusion):
         self, features: Mapping[str, Tensor], branch_logits: Mapping[str, Logits]
     ) -> tuple[Logits, dict[str, Tensor] | None]:
         face, context = branch_logits["face"], branch_logits["context"]
-        gates = {task: torch.ones(len(face[task]), 2, device=face[task].device) for task in self.tasks}
+        gates = {task: torch.ones(face[task].shape[0], 2, device=face[task].device) for task in self.tasks}
         return {task: weigh(face[task], context[task], gates[task]) for task in self.tasks}, gates
 
 
@@ -97,7 +97,7 @@ class Constant(Fusion):
         self, features: Mapping[str, Tensor], branch_logits: Mapping[str, Logits]
     ) -> tuple[Logits, dict[str, Tensor] | None]:
         face, context = branch_logits["face"], branch_logits["context"]
-        gates = {task: self.weights[task].float().expand(len(face[task]), *self.weights[task].shape) for task in self.tasks}
+        gates = {task: self.weights[task].float().expand(face[task].shape[0], *self.weights[task].shape) for task in self.tasks}
         return {task: weigh(face[task], context[task], gates[task]) for task in self.tasks}, gates
 
 
@@ -198,7 +198,11 @@ class AdaptiveFusion(Fusion):
         return logits, gates
 
     def _normed(self, face: Tensor, has_face: Tensor | None) -> Tensor:
-        if has_face is None or bool(has_face.all()):
+        if has_face is None:
+            return self.face_norm(face)
+        if torch.compiler.is_exporting():  # no choice by values in a graph; in eval mode a row's norm is its own affair
+            return torch.where(has_face.unsqueeze(1), self.face_norm(face), 0.0)
+        if bool(has_face.all()):
             return self.face_norm(face)
         normed = torch.zeros_like(face, dtype=torch.float32)
         if bool(has_face.any()):

@@ -70,9 +70,10 @@ class TwoBranchNet(nn.Module):
             # One pass over both images: the same encoder, one module, and twice the batch is cheaper than two batches.
             images = torch.cat([batch[key] for key in wanted]) if len(wanted) > 1 else batch[wanted[0]]
             pooled, attention = self.context.encode(images)
-            features.update(zip(wanted, pooled.chunk(len(wanted)), strict=True))
+            each = (len(wanted), batch[wanted[0]].shape[0])
+            features.update(zip(wanted, pooled.unflatten(0, each), strict=True))
             if attention is not None:
-                attention = attention.chunk(len(wanted))[0]
+                attention = attention.unflatten(0, each)[0]
         return features, attention
 
     def forward(self, batch: Mapping[str, Any]) -> ModelOutput:
@@ -120,7 +121,8 @@ def without_face(
         scales: the gates multiply logits. Otherwise they have no scale to give to the context's own logits, which stand as
             they are, with gates (0, 1).
     """
-    if bool(has_face.all()):
+    # A question about values, which an exported graph cannot ask; its answer saves time and changes nothing.
+    if not torch.compiler.is_exporting() and bool(has_face.all()):
         return logits, gates
     absent = ~has_face
     alone = {task: value.float() for task, value in context.items()}

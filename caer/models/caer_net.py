@@ -111,7 +111,12 @@ class CaerNet(TwoBranchNet):
 
     def _encode(self, batch: Mapping[str, Any]) -> tuple[dict[str, Tensor], Tensor | None]:
         present = batch.get("has_face")
-        if "features" in batch or self.face is None or "face" not in batch or present is None or bool(present.all()):
+        if "features" in batch or self.face is None or "face" not in batch or present is None:
+            return super()._encode(batch)
+        if torch.compiler.is_exporting():  # no choice by values in a graph; in eval mode a row's features are its own affair
+            features, attention = super()._encode(batch)
+            return features | {"face": torch.where(present.unsqueeze(1), features["face"], 0.0)}, attention
+        if bool(present.all()):
             return super()._encode(batch)
         features, attention = super()._encode({key: value for key, value in batch.items() if key != "face"})
         features["face"] = torch.zeros(len(present), Stream.out_dim, device=present.device)

@@ -128,21 +128,31 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: str | Path) -> None:
-        import onnxruntime
-
         if not Path(path).is_file():
             raise UserError(f"{path}: no such file; expected an .onnx file, as `python -m caer export` writes it")
+        self._open(str(path), str(path))
+
+    @classmethod
+    def of(cls, content: bytes, name: str) -> "OnnxNetwork":
+        """The network in a file's bytes; `name` is what errors call it."""
+        network = cls.__new__(cls)
+        network._open(content, name)
+        return network
+
+    def _open(self, source: str | bytes, name: str) -> None:
+        import onnxruntime
+
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
         try:
-            self.session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self.session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's own exceptions have no common base
-            raise UserError(f"{path}: cannot be read as an ONNX file ({str(error)[:120]}); export the run again") from None
-        card = read_embedded(self.session.get_modelmeta().custom_metadata_map, path)
-        self.config = validate(Config, card["config"], path)
+            raise UserError(f"{name}: cannot be read as an ONNX file ({str(error)[:120]}); export the run again") from None
+        card = read_embedded(self.session.get_modelmeta().custom_metadata_map, name)
+        self.config = validate(Config, card["config"], name)
         self.tasks, self.output, self.inputs = build_tasks(self.config), card["output"], set(card["inputs"]) - {"has_face"}
-        self._settings = validate(Settings, card["settings"], path)
+        self._settings = validate(Settings, card["settings"], name)
         self.temperatures, self.origin = dict(card["temperatures"]), dict(card["origin"])
         self.feeds = [entry.name for entry in self.session.get_inputs()]
         self.names = [entry.name for entry in self.session.get_outputs()]
