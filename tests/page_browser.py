@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from conftest import ROOT, require
 
-TIMEOUT = 60_000
+TIMEOUT = 120_000
 """Milliseconds that anything on the page may take on a slow, busy machine."""
 
 
@@ -80,20 +80,26 @@ def chromium() -> Iterator:
 
 
 class Watched:
-    """A browser's tab and what it did: the hosts that it asked, the errors that its scripts made."""
+    """A browser's tab and what it did: the addresses that it asked, the errors that its scripts made."""
 
     def __init__(self, context, width: int = 1280, height: int = 900) -> None:
         self.page = context.new_page()
         self.page.set_viewport_size({"width": width, "height": height})
         self.page.set_default_timeout(TIMEOUT)
-        self.hosts: set[str] = set()
+        self.asked: list[str] = []
         self.errors: list[str] = []
-        self.page.on("request", lambda request: self._note(request.url))
+        self.page.on("requestfinished", self._note)
+        self.page.on("requestfailed", self._note)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
 
-    def _note(self, url: str) -> None:
-        if url.startswith(("http", "ws")):
-            self.hosts.add(url.split("/")[2])
+    def _note(self, request) -> None:
+        kept_in = "csp" in (request.failure or "").lower()  # the page's own policy kept the browser from asking
+        if request.url.startswith("http") and not kept_in:
+            self.asked.append(request.url)
+
+    @property
+    def hosts(self) -> set[str]:
+        return {url.split("/")[2] for url in self.asked}
 
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""

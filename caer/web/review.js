@@ -1,7 +1,6 @@
-// The contact sheet. Decides at once on the screen, sends decisions one after the other, keeps what is not on disk yet.
+// The contact sheet: decides at once on the screen, hands decisions to the queue (review_queue.js), shows what became of them.
 // Text from outside only ever becomes textContent.
 
-const WAITING = "caer-review-waiting"; // what is not saved yet outlives a reload of the page
 const sheets = new WeakMap();
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -20,7 +19,13 @@ class Sheet {
     this.find = (selector) => root.querySelector(selector);
     this.here = 0;
     this.undone = [];
-    this.queue = new Queue((answer, decision) => this.saved(answer, decision), (text) => this.complain(text), () => this.drawBar());
+    this.before = new Map(); // decision's key -> how its sample stood, should the server refuse it
+    this.queue = Queue.only({
+      saved: (answer, decision) => this.saved(answer, decision),
+      refused: (text, decision) => this.refused(text, decision),
+      failing: (text) => this.complain(text),
+      changed: () => this.drawBar(),
+    });
     this.onKey = (event) => this.key(event);
     this.listen();
   }
@@ -170,6 +175,8 @@ class Sheet {
   decide(item, fields) {
     const decision = { sample_id: item.id, key: crypto.randomUUID?.() ?? random(), ...fields };
     this.undone.push(decision);
+    const { status, labels, box, chosen, reviewed, decided } = item;
+    this.before.set(decision.key, { status, labels: { ...labels }, box, chosen, reviewed, decided });
     this.foresee(item, decision);
     this.queue.add(decision);
     this.redraw(item);
@@ -197,7 +204,20 @@ class Sheet {
     }
   }
 
+  refused(text, decision) {
+    this.complain(text);
+    this.undone = this.undone.filter((other) => other.key !== decision.key);
+    const item = this.data.items.find((other) => other.id === decision.sample_id);
+    const before = this.before.get(decision.key);
+    if (item && before) {
+      if (item.reviewed && !before.reviewed) this.reviewed -= 1;
+      Object.assign(item, before);
+      this.redraw(item);
+    }
+  }
+
   saved(answer, decision) {
+    this.before.delete(decision.key);
     this.reviewed = answer.reviewed;
     const item = this.data.items.find((other) => other.id === decision.sample_id);
     const later = this.queue.list.some((other) => other.sample_id === decision.sample_id);
@@ -319,60 +339,6 @@ class Sheet {
     const saving = this.find(".saving");
     saving.classList.toggle("late", waiting > 0 && this.queue.failing);
     saving.textContent = waiting ? `${waiting} not saved yet` : "all saved";
-  }
-}
-
-// Decisions on their way: in order, one at a time, sent again until the server has them on disk.
-class Queue {
-  constructor(saved, refused, changed) {
-    Object.assign(this, { saved, refused, changed, failing: false, busy: false });
-    this.list = JSON.parse(sessionStorage.getItem(WAITING) ?? "[]");
-  }
-
-  add(decision) {
-    this.list.push(decision);
-    this.keep();
-    this.start();
-  }
-
-  keep() {
-    sessionStorage.setItem(WAITING, JSON.stringify(this.list));
-    this.changed();
-  }
-
-  start() {
-    if (!this.busy && this.list.length) this.run();
-  }
-
-  async run() {
-    this.busy = true;
-    while (this.list.length) {
-      const [answer, status] = await send(this.list[0]);
-      if (status === 0 || status === 502 || status === 503) {
-        this.failing = true;
-        this.refused("The server does not answer. What is not saved yet is kept here and sent again.");
-        this.changed();
-        await new Promise((resolve) => setTimeout(resolve, 1000));
-        continue;
-      }
-      if (this.failing) this.refused("");
-      this.failing = false;
-      const decision = this.list.shift();
-      this.keep();
-      if (status === 200) this.saved(answer, decision);
-      else this.refused(`Not saved: ${answer?.error ?? `the server answers ${status}`}. Load the page again to see what holds.`);
-    }
-    this.busy = false;
-  }
-}
-
-async function send(decision) {
-  const headers = { "Content-Type": "application/json", "X-CAER-Page": "review" };
-  try {
-    const reply = await fetch("/review/decisions", { method: "POST", headers, body: JSON.stringify(decision) });
-    return [await reply.json().catch(() => null), reply.status];
-  } catch {
-    return [null, 0];
   }
 }
 

@@ -4,7 +4,7 @@ Enters: a manifest, the decisions so far, suspected labels (`suspects.csv` besid
 Leaves: positions of rows, and plain values for the browser. Nothing here reads a picture.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -200,6 +200,6 @@ def _shares(boxes: np.ndarray, row: Mapping[str, Any]) -> list[list[float]]:
     return values
 
 
-def pages(positions: Sequence[int], size: int) -> int:
-    """How many pages of a size there are; one where there is nothing."""
-    return max(1, -(-len(positions) // size))
+def pages(count: int, size: int) -> int:
+    """How many pages so many entries take; one where there is nothing."""
+    return max(1, -(-count // size))

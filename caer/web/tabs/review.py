@@ -19,6 +19,7 @@ from preprocessing.errors import UserError
 PAGE_SIZE = 48
 REVIEWED: tuple[Literal["any", "no", "yes"], ...] = ("any", "no", "yes")
 _FOLDER = Path(__file__).parent.parent
+_PARTS = ("review.html", "review.css", "review_queue.js", "review.js")
 
 
 def show(served: Served) -> None:
@@ -40,7 +41,7 @@ def show(served: Served) -> None:
 def _page(loaded: Loaded, decisions: Decisions, task: str, chosen: list[int]) -> dict[str, Any]:
     """What the sheet shows: one page of the chosen samples, and what may be done to them."""
     samples = loaded.samples
-    count = pages(chosen, PAGE_SIZE)
+    count = pages(len(chosen), PAGE_SIZE)
     number = min(st.session_state["review_page"], count - 1)
     labels = {name: samples.labels(name) if kind == "string" else [] for name, kind in samples.types.items()}
     return {
@@ -117,5 +118,5 @@ def _refresh() -> None:
 
 @st.cache_resource
 def _component() -> Any:
-    html, css, js = ((_FOLDER / f"review.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
-    return st.components.v2.component("caer_review", html=html, css=css, js=js)
+    html, css, queue, sheet = ((_FOLDER / name).read_text(encoding="utf-8") for name in _PARTS)
+    return st.components.v2.component("caer_review", html=html, css=css, js=queue + sheet)
