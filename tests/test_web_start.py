@@ -26,7 +26,7 @@ def start(tmp_path, **given):
     [
         ({"data": "absent"}, "no such file; expected a manifest"),
         ({"runs": "absent"}, "--runs .*no such folder"),
-        ({"library": "absent.parquet"}, "expected a table made by python -m caer index"),
+        ({"library": "absent.parquet"}, "expected a library, as python -m caer index writes it"),
         ({"address": "localhost.example"}, "no IP address"),
         ({"address": "203.0.113.7"}, "203.0.113.7, port 8501"),
     ],

@@ -15,9 +15,7 @@ def run(
     ] = None,
     runs: Annotated[Path, typer.Option(metavar="DIR", help="Folder of trained runs.")] = Path("runs"),
     reports: Annotated[Path, typer.Option(metavar="DIR", help="Folder of comparison reports.")] = Path("reports"),
-    library: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Table of a photo store, as python -m caer index made it.")
-    ] = None,
+    library: Annotated[Path | None, typer.Option(metavar="FILE", help="Photo store, as python -m caer index writes it.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8501,
     address: Annotated[
         str, typer.Option(help="Where to listen. Beyond 127.0.0.1, everybody who reaches it sees and changes everything.")

@@ -77,7 +77,7 @@ def _card(row: dict[str, Any], root: Path, tasks: Sequence[str]) -> str:
     answers = ", ".join(_answer(row, name) for name in tasks if row[name] is not None)
     headline = answers or row["status"].replace("_", " ")
     source = "no face: from the context" if row["answered_by"] == "context" else ""
-    picture = _picture(root / row["path"], row["box"])
+    picture = face_picture(root / row["path"], row["box"])
     shown = "" if picture is None else f'<div class="shots">{html.image(picture, row["path"])}</div>'
     address = "file://" + urllib.parse.quote(str((root / row["path"]).absolute()))
     link = f'<a href="{html.text(address)}">{html.text(row["path"])}</a>'
@@ -92,7 +92,7 @@ def _answer(row: dict[str, Any], name: str) -> str:
     return said if sure is None else f"{said} {100 * sure:.0f}%"
 
 
-def _picture(file: Path, box: Sequence[float] | None) -> bytes | None:
+def face_picture(file: Path, box: Sequence[float] | None) -> bytes | None:
     """JPEG of the face in its surroundings, or of the whole photo; None where it cannot be read."""
     import cv2
 

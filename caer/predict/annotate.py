@@ -46,12 +46,7 @@ def annotate(picture: bytes | np.ndarray, faces: Sequence[FacePrediction], tasks
     Returns:
         JPEG bytes; the photo stands left, the cards right of it.
     """
-    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else Image.open(io.BytesIO(picture)).convert("RGB")
-    scale = max(1.0, SMALLEST / max(image.size))
-    if scale > 1:
-        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
-    look = _Look.of(image.width, image.height)
-    _draw_boxes(ImageDraw.Draw(image), faces, scale, look)
+    image, look = mark(picture, faces)
     cards = _cards(faces, tasks, look, max(image.height, look.text * 16))
     sheet = Image.new("RGB", (image.width + cards.width, max(image.height, cards.height)), PAPER)
     sheet.paste(image, (0, 0))
@@ -59,6 +54,17 @@ def annotate(picture: bytes | np.ndarray, faces: Sequence[FacePrediction], tasks
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG", quality=QUALITY)
     return buffer.getvalue()
+
+
+def mark(picture: bytes | np.ndarray, faces: Sequence[FacePrediction]) -> "tuple[Image.Image, _Look]":
+    """The photo, enlarged where it is small, with numbered boxes and landmarks; and the sizes that they were drawn in."""
+    image = Image.fromarray(picture) if isinstance(picture, np.ndarray) else Image.open(io.BytesIO(picture)).convert("RGB")
+    scale = max(1.0, SMALLEST / max(image.size))
+    if scale > 1:
+        image = image.resize((round(image.width * scale), round(image.height * scale)), Image.Resampling.LANCZOS)
+    look = _Look.of(image.width, image.height)
+    _draw_boxes(ImageDraw.Draw(image), faces, scale, look)
+    return image, look
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,16 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from caer.web.bench import Bench
+from caer.web.report_list import Reports
 from preprocessing.errors import UserError
 
 MAX_DECISION = 4096
 """Bytes of a decision at most."""
 LASTING = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
 """Headers of a picture; its address changes with the manifest."""
+
+REPORT_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; sandbox allow-popups; frame-ancestors 'self'"
+"""A report shows its own pictures and styles; it runs nothing, sends nothing and does not share the page's origin."""
 
 
 def review_routes(bench: Bench) -> list[Route]:
@@ -40,6 +44,18 @@ def review_routes(bench: Bench) -> list[Route]:
         Route("/review/{kind}/{sample}.jpg", picture, methods=["GET"]),
         Route("/review/decisions", decide, methods=["POST"]),
     ]
+
+
+def report_routes(reports: Reports) -> list[Route]:
+    """The address `/reports/KEY` of each report page."""
+
+    def report(request: Request) -> Response:
+        file = reports.file(request.path_params["key"])
+        if file is None:
+            return PlainTextResponse("no such report", 404)
+        return FileResponse(file, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": REPORT_POLICY})
+
+    return [Route("/reports/{key}", report, methods=["GET"])]
 
 
 def foreign(request: Request) -> str:

@@ -6,7 +6,10 @@ Enters: what to serve, an address and a port. Leaves: a running page, until Ctrl
 import ipaddress
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import streamlit
 from starlette.middleware import Middleware
@@ -15,7 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 import caer
 from caer.report.style import COLOURS
 from caer.web.guard import OwnOnly
-from caer.web.routes import review_routes
+from caer.web.routes import report_routes, review_routes
 from caer.web.served import Served, serve_from
 from preprocessing.errors import UserError
 
@@ -32,16 +35,23 @@ def serve(served: Served, address: str, port: int) -> None:
     served.check()
     check_address(address, port)
     serve_from(served)
-    routes = [] if served.bench is None else review_routes(served.bench)
+    routes = report_routes(served.report_list)
+    if served.bench is not None:
+        routes += review_routes(served.bench)
     guards = [
         Middleware(TrustedHostMiddleware, allowed_hosts=trusted_hosts(address), www_redirect=False),
         Middleware(OwnOnly),
     ]
     shown = f"[{address}]" if ":" in address else address
-    print(f"page: http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+
+    @asynccontextmanager
+    async def announce(_: streamlit.App) -> AsyncIterator[dict[str, Any]]:
+        print(f"page: http://{shown}:{port} (Ctrl-C ends it)", flush=True)
+        yield {}
+
     # Streamlit puts the folder of the running script on the import path: the project's root is harmless, caer/ is not.
     sys.argv = [str(Path(caer.__file__).parent)]
-    streamlit.App(PAGE, routes=routes, middleware=guards).run(config=settings(address, port))
+    streamlit.App(PAGE, routes=routes, middleware=guards, lifespan=announce).run(config=settings(address, port))
 
 
 def settings(address: str, port: int) -> dict[str, object]:
