@@ -10,8 +10,10 @@ from PIL import Image
 from test_report import HOSTILE, Reader
 
 from caer.engine.history import write_csv
+from caer.evaluation.judged import NumberRows
+from caer.evaluation.number_summary import number_summary
 from caer.evaluation.predictions import Predictions
-from caer.report import answers, curves, galleries, samples
+from caer.report import answers, curves, galleries, numbers, samples
 
 NAN = math.nan
 
@@ -95,6 +97,39 @@ def test_hostile_names_stay_text():
     predictions.meta["tasks"]["smile"] = [HOSTILE, HOSTILE]
     reader = Reader(page_of(predictions))
     assert not any(attributes.get("src") == "x" for _, attributes in reader.tags)
+
+
+def number_rows(targets, answers) -> NumberRows:
+    n = len(answers)
+    rows = pd.DataFrame({"source": "made", "group": "", "image": [f"{i}.jpg" for i in range(n)]})
+    targets = np.array(targets, float)
+    return NumberRows(rows, targets, np.array(answers, float), {}, 30.0, "years", (0.0, 100.0), np.ones(n, bool), np.arange(n))
+
+
+def test_the_middle_of_the_answers_to_each_interval():
+    spans = [[20, 29]] * 5 + [[30, 39]] * 5 + [[70, 100]]
+    found = numbers.middles(number_rows(spans, [21, 22, 23, 24, 25, 31, 31, 33, 40, 41, 75]))
+    assert [(place, median) for place, (_, median, _) in found] == [(24.5, 23), (34.5, 33)]
+
+
+def test_the_middle_of_the_answers_to_each_tenth_of_known_numbers():
+    ages = np.arange(100.0)
+    found = numbers.middles(number_rows(np.stack([ages, ages], axis=1), ages + 3))
+    assert len(found) == 10
+    assert all(median == pytest.approx(place + 3) for place, (_, median, _) in found)
+    assert sum(len(numbers.middles(number_rows([[40.0, 40.0]] * n, [41.0] * n))) for n in (4, 5)) == 1
+
+
+@pytest.mark.parametrize(
+    ("targets", "heads"), [([[20, 29]] * 6, ["midpoint", "Distance", "Inside"]), ([[20, 20]] * 6, ["MAE (years)"])]
+)
+def test_only_scores_that_the_annotations_define_have_columns(targets, heads):
+    task = number_rows(targets, [22.0] * 6)
+    page = " ".join(numbers.number_sections("age", number_summary(task), numbers.scatter(task), several=False))
+    words = " ".join(Reader(page).words)
+    assert all(head in words for head in heads)
+    assert "undefined" not in words
+    assert ("Inside" in words) == ("Inside" in heads)
 
 
 def history(tmp_path, **columns):

@@ -3,6 +3,7 @@
 Enters: a number's entry of `metrics.json` and its `NumberRows`. Leaves: HTML, PNG bytes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from caer.report.plots import new_figure, png
 from caer.report.style import COLOURS
 
 Json = dict[str, Any]
+FEW = 5
+"""Rows that a median needs at least."""
 SCORES = {
     "mae": "MAE",
     "mae_to_midpoint": "MAE to the bin's midpoint",
@@ -56,26 +59,42 @@ def _ends(estimate: Json) -> str:
 
 def _scores(task: Json, picture: bytes) -> str:
     names = {"all": "All rows", "detected": "With a detected face"}
-    rows = [[names[key], *_cells(task["rows"][key], task["unit"])] for key in names]
-    head = ["Rows", "n", "Groups", *SCORES.values(), "Inside"]
+    columns = _columns(task)
+    rows = [[names[key], *_cells(task["rows"][key], columns)] for key in names]
     alt = f"Predicted against annotated {task['unit'] or 'number'}; on the dashed line both are equal."
     caption = (
-        "Each dot is a row; the line through an interval spans it. Averages hide much: on the dashed line the answer is right."
+        f"A pale dot is a row, the line through it its interval, if it has one; on the dashed line the answer is right. Dark: "
+        f"median and middle half of the answers to an interval or, of known numbers, to a tenth of them, from {FEW} rows on."
     )
-    return html.section("Scores", html.table(head, rows, strong=[0]), html.figure(picture, alt, caption))
+    return html.section("Scores", html.table(["Rows", *_head(columns)], rows, strong=[0]), html.figure(picture, alt, caption))
 
 
-def _cells(scores: Json, unit: str) -> list[str]:
-    values = [html.text(in_unit(scores[key], unit, signed=key == "bias")) for key in SCORES]
-    return [f"{scores['n']:,}", f"{scores['groups']:,}", *values, html.estimate_cell(scores["inside"], bar=False)]
+def _columns(task: Json) -> dict[str, str]:
+    """The scores that these annotations define, with their headings."""
+    scores, unit = task["rows"]["all"], f" ({html.text(task['unit'])})" if task["unit"] else ""
+    intervals = scores["inside"]["value"] is not None
+    return {
+        key: name + unit for key, name in SCORES.items() if scores[key]["value"] is not None and (key != "distance" or intervals)
+    } | ({"inside": "Inside (%)"} if intervals else {})
+
+
+def _head(columns: Mapping[str, str]) -> list[str]:
+    return ["n", "Groups", *columns.values()]
+
+
+def _cells(scores: Json, columns: Mapping[str, str]) -> list[str]:
+    values = [
+        html.estimate_cell(scores[key], bar=False) if key == "inside" else in_unit(scores[key], "", signed=key == "bias")
+        for key in columns
+    ]
+    return [f"{scores['n']:,}", f"{scores['groups']:,}", *values]
 
 
 def _subgroups(task: Json) -> str:
-    tables = []
+    tables, columns = [], _columns(task)
     for column, groups in task["subgroups"].items():
-        rows = [[html.text(row["value"]), *_cells(row, task["unit"])] for row in groups]
-        head = ["", "n", "Groups", *SCORES.values(), "Inside"]
-        tables.append(html.table(head, rows, f"By <b>{html.text(column)}</b>"))
+        rows = [[html.text(row["value"]), *_cells(row, columns)] for row in groups]
+        tables.append(html.table(["", *_head(columns)], rows, f"By <b>{html.text(column)}</b>"))
     return html.section("Subgroups", *tables) if tables else ""
 
 
@@ -90,8 +109,23 @@ def scatter(task: NumberRows, most: int = 4000) -> bytes:
     strength = float(np.clip(60 / max(len(shown), 1), 0.04, 0.6))
     axes.hlines(answers[spans], targets[spans, 0], targets[spans, 1], color=COLOURS["fused"], alpha=strength, linewidth=1)
     axes.scatter(targets.mean(axis=1), answers, 8, color=COLOURS["fused"], alpha=min(1, 4 * strength), linewidths=0)
+    for place, (lower, median, upper) in middles(task):
+        axes.plot([place, place], [lower, upper], color=COLOURS["ink"], linewidth=3, alpha=0.75, solid_capstyle="butt")
+        axes.plot([place], [median], "o", color=COLOURS["ink"], markersize=6, markeredgecolor="white")
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     unit = f" ({task.unit})" if task.unit else ""
     axes.set_xlabel(("annotated, intervals at their midpoint" if spans.any() else "annotated") + unit)
     axes.set_ylabel(f"predicted{unit}")
     return png(figure)
+
+
+def middles(task: NumberRows) -> list[tuple[float, np.ndarray]]:
+    """Where an interval, or a tenth of the known numbers, lies (its mean), and the quartiles [3] of the answers to it."""
+    exact = numbers.known(task.targets)
+    truth = task.targets.mean(axis=1)
+    bounds = np.unique(np.quantile(truth[exact], np.arange(1, 10) / 10)) if exact.any() else np.zeros(0)
+    tenths = np.searchsorted(bounds, truth, side="right")
+    bins = np.where(exact[:, None], np.stack([tenths, np.full(len(truth), -1.0)], axis=1), task.targets)
+    _, codes = np.unique(np.column_stack([exact, bins]), axis=0, return_inverse=True)
+    heaps = [np.flatnonzero(codes == code) for code in np.unique(codes)]
+    return [(float(truth[heap].mean()), np.quantile(task.answers[heap], [0.25, 0.5, 0.75])) for heap in heaps if len(heap) >= FEW]
