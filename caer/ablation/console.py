@@ -34,11 +34,11 @@ def _number(run: PlannedRun, made: str) -> int:
 
 
 def summary_lines(results: AblationResults) -> list[str]:
-    """By task and variant the mean accuracy over seeds with its standard deviation, then what failed."""
+    """By variant and task (with classes) the mean accuracy over seeds with its standard deviation, then what failed."""
     lines = []
     for variant, by_seed in results.results.items():
-        tasks = {task: None for result in by_seed.values() for task in result.metrics["tasks"]}
-        for task in tasks:
+        judged = [(task, scores) for result in by_seed.values() for task, scores in result.metrics["tasks"].items()]
+        for task in dict.fromkeys(task for task, scores in judged if "accuracy" in scores["rows"]["all"]):
             scores = [100 * result.metrics["tasks"][task]["rows"]["all"]["accuracy"]["value"] for result in by_seed.values()]
             spread = f", SD {statistics.stdev(scores):.1f}" if len(scores) > 1 else ""
             label = results.config.label(variant)
