@@ -79,7 +79,7 @@ def test_predict_answers_as_evaluate_does(config, stage, who):
 
 
 def test_a_run_trained_in_bf16_is_answered_in_float32(config, bf16_run):
-    compare(config, bf16_run, 0.01)  # the evaluation rounds to bf16's 8 bits, in ways that depend on the batch
+    compare(config, bf16_run, 0.01)  # the evaluation rounds to bf16's 8 bits
 
 
 def test_no_face_is_answered_from_the_context_and_says_so(config):

@@ -5,7 +5,8 @@ Enters: a batch (uint8 pictures, `has_face`). Leaves: arrays by name, the same n
     face_probabilities_T, context_probabilities_T   the branches' own, where the network computes them
     gates_T                         [B, 2] or [B, 2, K], order (face, context), where there are gates
     attention                       [B, h, w], where there is attention
-Both compute in float32, whatever the run was trained in: with bf16 a photo's answer would depend on what else lies in its batch.
+Both compute in float32, whatever the run was trained in: a photo's answer is then the same in any batch, on any processor, and in
+the exported file. The evaluation of a run trained in bf16 rounds more coarsely.
 """
 
 from pathlib import Path

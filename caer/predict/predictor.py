@@ -137,6 +137,10 @@ class Predictor:
                 waiting = []
         yield from self._finish(waiting, batch_size)
 
+    def samples_of(self, photo: Photo) -> list[dict[str, Any]]:
+        """What the network will look at in a photo: read, searched for faces and cut, as `collate` takes it."""
+        return self._prepare(photo, self.detector).samples
+
     def _prepare_all(self, photos: Iterable[Photo], threads: int, pictures: bool) -> Iterator[_Prepared]:
         """Photos with their faces found, in order; at most two a thread are under way."""
         threads = threads if self._own_detector else 1
