@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from made_manifest import DrawnFace, draw, manifest_row
 
@@ -14,10 +15,13 @@ from caer.comparison.networks_report import write_comparison
 from caer.config import Config, load_config
 from caer.data.loaders import StageData
 from caer.data.rows import Rows
+from caer.engine.module import check_monitor
 from caer.engine.run import fit_stage
+from caer.engine.stages import trainable_parameters
 from caer.evaluation.console import summary_lines
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.predictions import read_predictions
+from caer.models import build_model
 from caer.predict import Predictor
 from caer.tasks import build_tasks
 from preprocessing.errors import UserError
@@ -96,6 +100,17 @@ CONFIGS = {
 
 def test_every_config_is_tried():
     assert {path.stem for path in (ROOT / "configs/multitask").glob("*.yaml")} == set(CONFIGS)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_network_of_a_config_can_be_built_and_its_patterns_match(name):
+    """With its own backbone and sizes; on the meta device, where weights take neither time nor memory."""
+    config = load_config(ROOT / f"configs/multitask/{name}.yaml")
+    with torch.device("meta"):
+        model = build_model(config, pretrained=False)
+    assert list(model.face.heads) == list(config.tasks)
+    assert trainable_parameters(model, config.stages[1].trainable)
+    check_monitor(config, build_tasks(config))
 
 
 @pytest.mark.parametrize("name", CONFIGS)
