@@ -58,6 +58,11 @@ class Decisions:
     boxes: dict[str, tuple[float, float, float, float]] = field(default_factory=dict)
     history: dict[str, list[Decision]] = field(default_factory=dict)
 
+    def copy(self) -> "Decisions":
+        """The same decisions, to be added to."""
+        labels = {sample_id: dict(by_task) for sample_id, by_task in self.labels.items()}
+        return Decisions(dict(self.rejected), labels, dict(self.boxes), dict(self.history))
+
     def add(self, decision: Decision) -> None:
         """Take in one more line."""
         made = self.history.get(decision.sample_id, [])
@@ -92,15 +97,21 @@ class Decisions:
         return {*self.rejected, *self.labels, *self.boxes}
 
 
-def append_decision(out: Path, decision: Decision) -> None:
-    """Add a line to the file of an output folder, on disk before this returns; several processes may."""
+def append_decision(out: Path, decision: Decision) -> tuple[int, int]:
+    """Add a line to the file of an output folder, on disk before this returns; several processes may.
+
+    Returns:
+        Where the line begins and ends in the file, in bytes.
+    """
     line = json.dumps(decision.model_dump(exclude_defaults=True), ensure_ascii=False) + "\n"
     with open(out / FILE, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # the line that another writes is no line cut short
-        file.truncate(_end_of_last_line(out / FILE))  # what a kill cut short must not swallow this line
+        begin = _end_of_last_line(out / FILE)
+        file.truncate(begin)  # what a kill cut short must not swallow this line
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
+    return begin, begin + len(line.encode())
 
 
 def _end_of_last_line(path: Path) -> int:

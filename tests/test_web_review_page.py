@@ -8,7 +8,7 @@ import pytest
 from made_manifest import edit_manifest, made_manifest
 from page_browser import TIMEOUT, Server, Watched, chromium
 
-from caer.web.tabs import review
+from caer.web.samples import PAGE_SIZE
 from preprocessing.decisions import FILE, read_decisions
 from preprocessing.manifest import read_manifest
 
@@ -124,9 +124,9 @@ def test_keys_pressed_in_a_row_reach_their_own_samples(watched, out):
     """Faster than the server answers, across a page's end; until then nothing of the other pages is loaded."""
     page = watched.page
     page.wait_for_function("document.readyState === 'complete'")
-    assert 0 < len({url for url in watched.asked if "/review/" in url}) <= review.PAGE_SIZE + 2 < SAMPLES
+    assert 0 < len({url for url in watched.asked if "/review/" in url}) <= PAGE_SIZE + 2 < SAMPLES
     ids = page.locator(".cell").evaluate_all("cells => cells.map(cell => cell.dataset.id)")
-    for i in range(review.PAGE_SIZE):
+    for i in range(PAGE_SIZE):
         page.keyboard.press("ax"[i % 2])
     page.locator(".where", has_text="2 / 3").wait_for()
     saved(page)

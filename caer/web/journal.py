@@ -91,8 +91,17 @@ class Journal:
             made = held.history.get(decision.sample_id, [])
             known = bool(decision.key) and any(other.key == decision.key for other in made)
             if known == (decision.action == "undo"):  # a new line, or the end of a line that holds
-                append_decision(self.manifest.folder, decision)
+                self._write(decision)
             return self._fresh()
+
+    def _write(self, decision: Decision) -> None:
+        """Append a line; what it changes is known without reading the file again, unless another process wrote to it."""
+        begin, end = append_decision(self.manifest.folder, decision)
+        stamp = self._stamp_now()
+        if self._stamp is not None and begin == self._stamp[0] and end == stamp[0]:
+            self._decisions = self._decisions.copy()  # another browser's page may be reading the old one
+            self._decisions.add(decision)
+            self._stamp = stamp
 
     def _checked(self, content: Mapping[str, Any]) -> Decision:
         now = datetime.now(UTC).isoformat(timespec="seconds")

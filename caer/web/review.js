@@ -133,6 +133,7 @@ class Sheet {
     const page = this.data.page + step;
     if (this.turning || page < 0 || page >= this.data.pages) return;
     this.turning = true; // until the page is there: a key held down must not skip samples nobody saw
+    setTimeout(() => (this.turning = false), 10000); // a server that was stopped meanwhile never sends it
     this.fromEnd = step < 0;
     this.turnTo(page);
   }

@@ -17,6 +17,8 @@ from preprocessing.decisions import Decisions
 from preprocessing.errors import UserError
 from preprocessing.manifest import Manifest
 
+PAGE_SIZE = 48
+"""Samples on a page of the contact sheet."""
 SUSPECTS = "suspects.csv"
 _SUSPECT_COLUMNS = ["sample_id", "task", "given", "suggested", "score"]
 

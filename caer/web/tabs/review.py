@@ -10,13 +10,12 @@ from typing import Any, Literal
 import streamlit as st
 
 from caer.web.bench import Loaded
-from caer.web.samples import Filters, pages
+from caer.web.samples import PAGE_SIZE, Filters, pages
 from caer.web.served import Served
 from caer.web.wording import plain
 from preprocessing.decisions import Decisions
 from preprocessing.errors import UserError
 
-PAGE_SIZE = 48
 REVIEWED: tuple[Literal["any", "no", "yes"], ...] = ("any", "no", "yes")
 _FOLDER = Path(__file__).parent.parent
 _PARTS = ("review.html", "review.css", "review_queue.js", "review.js")
