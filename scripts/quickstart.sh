@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From a fresh machine to a trained, evaluated three-stage model on drawn scenes: bash scripts/quickstart.sh
-# Each step reuses what an earlier call left. Leaves data/demo, runs/demo and reports/demo/report.html.
+# Each step reuses what an earlier call left. Leaves data/demo, runs/demo, reports/demo/report.html, and the comparison reports/ablation_demo/report.html.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 source "$here/setup.sh"
@@ -19,4 +19,6 @@ step "evaluating on test"
 $PY -m caer evaluate runs/demo --split test --reuse
 mkdir -p reports/demo
 cp runs/demo/seed17/eval/test/report.html reports/demo/report.html
-step "done: run $PWD/runs/demo, report $PWD/reports/demo/report.html"
+step "comparing face, context, their sum and the gate on the same rows"
+$PY -m caer ablate configs/ablation_demo.yaml --seeds 17
+step "done: run $PWD/runs/demo, report $PWD/reports/demo/report.html, comparison $PWD/reports/ablation_demo/report.html"

@@ -1,5 +1,6 @@
 """`python -m caer ablate`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -35,18 +36,18 @@ def run(
     from caer.ablation.console import plan_lines, summary_lines
     from caer.ablation.execute import execute
     from caer.ablation.plan import plan, select
+    from caer.ablation.report import write_ablation_report
     from caer.ablation.results import load_results
 
     runs, variants = plan(ablation), [name.strip() for name in only.split(",") if name.strip()]
+    chosen = select(runs, variants)
     if dry_run:
-        print("\n".join(plan_lines(select(runs, variants), ablation.split)))
+        print("\n".join(plan_lines(chosen, ablation.split)))
         return 0
     failures = {} if report_only else execute(ablation, runs, variants)
     results = load_results(ablation)
     print("\n".join(summary_lines(results)))
-    if any(results.results.values()):
-        from caer.ablation.report import write_ablation_report
-
+    if report_only or any(results.results.values()):
         write_ablation_report(results, ablation.report_folder)
-        print(f"report: {ablation.report_folder / 'report.html'}")
+        print(f"report: {os.path.relpath(ablation.report_folder / 'report.html')}")
     return 1 if failures else 0
