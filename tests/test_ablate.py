@@ -1,5 +1,6 @@
 """`python -m caer ablate`: shared stages are trained once, nothing is trained or judged twice, a failure stays where it is."""
 
+import csv
 import shutil
 import sys
 
@@ -239,6 +240,23 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys, ch
     assert err.startswith("error: ")
     assert err.count("\n") == 1
     assert expected in err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_finished_ablation_ends_in_its_report(folder, monkeypatch, capsys):
+    code, out, _ = call(monkeypatch, capsys, folder / "ablation.yaml")
+    assert code == 0
+    assert out.splitlines()[-1].startswith("report: ")
+    assert {path.name for path in (folder / "reports/made").iterdir()} >= {"report.html", "report.md", "results.csv"}
+    assert "before any run was judged" in (folder / "reports/made/report.html").read_text()
+    with open(folder / "reports/made/results.csv", newline="") as file:
+        assert {row["variant"] for row in csv.DictReader(file)} == set(VARIANTS)
+
+
+def test_report_only_trains_nothing(tmp_path, monkeypatch, capsys):
+    code, _, err = call(monkeypatch, capsys, made_ablation(tmp_path), "--report-only")
+    assert code == 2
+    assert "no variant is judged yet" in err
     assert not (tmp_path / "runs").exists()
 
 
