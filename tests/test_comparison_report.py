@@ -91,8 +91,9 @@ def test_contrasts_show_p_holm_and_what_could_be_detected(written, page):
 
 def test_markdown_has_the_same_tables(study, written):
     text = (written[1] / "report.md").read_text()
-    accuracy = written[0].scores["emotion"]["gating"]
-    assert f"| gated | 5 | {marks.mean_text(accuracy.mean['accuracy'], accuracy.sd['accuracy'])} |" in text
+    gated = written[0].scores["emotion"]["gating"]
+    accuracy, interval = marks.mean_text(gated.mean["accuracy"], gated.sd["accuracy"]), gated.intervals["accuracy"]
+    assert f"| gated | 5 | {accuracy} [{100 * interval.low:.1f}, {100 * interval.high:.1f}] |" in text
     assert "| Context adds to the face (Claim 2 of the article · made for V4-like" in text
     assert "**supported**" in text
     assert "gate against face: gated − face only, emotion" in text

@@ -69,7 +69,8 @@ def _variants(study: Study, findings: Findings, task: str) -> str:
         [
             text(study.labels[variant]),
             str(len(found.by_seed)),
-            *(marks.mean_text(found.mean[name], found.sd[name]) for name in (*RATES, "ece")),
+            *(marks.rate_text(found, name) for name in RATES),
+            marks.mean_text(found.mean["ece"], found.sd["ece"]),
             *costs(study, variant),
         ]
         for variant, found in findings.scores[task].items()

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from caer.comparison.claims import Verdict
 from caer.comparison.contrasts import ROW_METRICS
+from caer.comparison.scores import VariantScores
 from caer.engine.history import clock
 from caer.evaluation.statistics import Estimate
 from caer.report import html
@@ -78,6 +79,24 @@ def mean_cell(mean: float, sd: float, share: bool = True) -> str:
     if value == html.NONE:
         return f'<span class="none">{html.NONE}</span>'
     return f'<span class="value">{value}</span>' + (f" <small>± {spread}</small>" if spread else "")
+
+
+def between(interval: Estimate) -> str:
+    """The interval of a rate, ` [92.4, 95.5]` in percent; nothing where there is none."""
+    if interval.low is None or interval.high is None:
+        return ""
+    return f" [{html.percent(interval.low)}, {html.percent(interval.high)}]"
+
+
+def rate_text(scores: VariantScores, name: str) -> str:
+    """A variant's accuracy (or another rate) as text: `94.1 ± 0.6 [92.4, 95.5]`."""
+    return mean_text(scores.mean[name], scores.sd[name]) + between(scores.intervals[name])
+
+
+def rate_cell(scores: VariantScores, name: str) -> str:
+    """The same as a table cell."""
+    cell, interval = mean_cell(scores.mean[name], scores.sd[name]), between(scores.intervals[name])
+    return cell + (f'<br><span class="interval">{interval.strip()}</span>' if interval else "")
 
 
 def badge(verdict: Verdict | str) -> str:

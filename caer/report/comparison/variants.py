@@ -22,7 +22,7 @@ def variants_section(study: Study, findings: Findings, task: str) -> str:
         [
             html.text(study.labels[variant]),
             str(len(found.by_seed)),
-            *(marks.mean_cell(found.mean[name], found.sd[name]) for name in RATES),
+            *(marks.rate_cell(found, name) for name in RATES),
             marks.mean_cell(found.mean["ece"], found.sd["ece"]),
             *(costs(study, variant) if known else []),
         ]
@@ -30,7 +30,7 @@ def variants_section(study: Study, findings: Findings, task: str) -> str:
     ]
     head = ["Variant", "Seeds", *RATE_HEADS, "ECE", *(COST_HEADS if known else [])]
     shared = any(run.shared_stages for runs in study.runs.values() for run in runs.values())
-    caption = "Mean ± SD over seeds." + (
+    caption = "Mean ± SD over seeds [95% interval over rows and seeds]." + (
         " A stage that variants share was trained once; its time counts in each." if shared else ""
     )
     figures = [_figure(study, scores, name, title) for name, title in zip(RATES[:2], RATE_HEADS[:2], strict=True)]
