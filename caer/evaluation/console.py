@@ -37,9 +37,9 @@ def shown(estimate: Json, signed: bool = False) -> str:
 
 
 def _task_lines(task: Json) -> list[str]:
-    if task["kind"] == "number":
+    if task.get("kind") == "number":
         return _number_lines(task)
-    if task["kind"] == "tags":
+    if task.get("kind") == "tags":
         scores = task["rows"]["all"]
         return [f"mAP {shown(scores['map'])}, micro-F1 {shown(scores['micro_f1'])}, right in every tag {shown(scores['exact'])}"]
     return _class_lines(task)
@@ -65,7 +65,7 @@ def _class_lines(task: Json) -> list[str]:
         f"accuracy {shown(scores['accuracy'])}, macro-F1 {shown(scores['macro_f1'])}, balanced accuracy "
         f"{shown(scores['balanced_accuracy'])}; with a face: accuracy {shown(detected['accuracy'])}"
     ]
-    if task["kind"] == "ordered":
+    if task.get("kind") == "ordered":
         kappa = scores["quadratic_kappa"]["value"]
         lines.append(
             f"within one class {shown(scores['within_one'])}, quadratic kappa {'undefined' if kappa is None else f'{kappa:.3f}'}"

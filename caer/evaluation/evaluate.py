@@ -5,8 +5,8 @@ val, a line in the run's ledger, written before any score is.
 
 `metrics.json` (schema_version 1): `run` (provenance), `split`, `rows` (counts), `looks` (the ledger's line), `tasks` {T: kind,
 rows, per_class, confusion, branches, calibration, gates, subgroups {column: [...]}, on demo data ceilings and gate_reliability};
-numbers and tags (`kind`) have other scores, see `number_summary` and `tag_summary`. Every estimate is `{value, low, high}` with a
-95% interval from a group bootstrap; undefined values are null.
+numbers and tags (`kind`; classes where it is absent) have other scores, see `number_summary` and `tag_summary`. Every estimate
+is `{value, low, high}` with a 95% interval from a group bootstrap; undefined values are null.
 """
 
 from collections.abc import Sequence

@@ -147,9 +147,9 @@ def _looks(metrics: Json) -> str:
 
 
 def _tiles(task: Json) -> str:
-    if task["kind"] == "number":
+    if task.get("kind") == "number":
         return number_tiles(task)
-    return tag_tiles(task) if task["kind"] == "tags" else _class_tiles(task)
+    return tag_tiles(task) if task.get("kind") == "tags" else _class_tiles(task)
 
 
 def _class_tiles(task: Json) -> str:

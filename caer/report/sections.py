@@ -26,7 +26,7 @@ def scores_section(task: Json) -> str:
 
 def _order(task: Json) -> str:
     """How far the answers are off, for classes with an order."""
-    if task["kind"] != "ordered":
+    if task.get("kind") != "ordered":
         return ""
     scores = task["rows"]["all"]
     return html.paragraph(
