@@ -255,6 +255,8 @@ def test_every_labelled_row_is_judged_and_the_files_agree(run):
         "gates_emotion.png",
     }
     assert (folder / "report.html").stat().st_size > 50_000
+    assert (folder / "samples.html").read_text().count('class="sample"') == 18  # the rows with a face
+    assert (folder / "curves_emotion.png").is_file()
     assert any("fused" in line for line in summary_lines(evaluation))
     np.testing.assert_allclose(np.array(found.rows["prob_emotion"].tolist()).sum(1), 1, atol=1e-6)
 

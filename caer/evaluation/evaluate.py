@@ -1,7 +1,7 @@
 """Judge a run: predictions, scores with intervals, calibration, galleries, one page. The only code that looks at test.
 
-Enters: RUN and a split. Leaves: `RUN/eval/SPLIT/{predictions.parquet, metrics.json, report.html, *.png}` and, for every split but
-val, a line in the run's ledger, written before any score is.
+Enters: RUN and a split. Leaves: `RUN/eval/SPLIT/{predictions.parquet, metrics.json, report.html, samples.html, *.png}` and, for
+every split but val, a line in the run's ledger, written before any score is.
 
 `metrics.json` (schema_version 1): `run` (provenance), `split`, `rows` (counts), `looks` (the ledger's line), `tasks` {T: kind,
 rows, per_class, confusion, branches, calibration, gates, subgroups {column: [...]}, on demo data ceilings and gate_reliability};
@@ -67,7 +67,7 @@ def evaluate_run(
         run: a stage's folder, `runs/NAME/seedS` (its last finished stage), or `runs/NAME` where it has one seed.
         split: `val`, `test`, or another split of the data but train.
         by: columns whose values become subgroups.
-        report: also write pictures and `report.html`.
+        report: also write pictures, `report.html` and `samples.html`.
         reuse: return what an earlier call found for the same weights, rows and columns; that is no further look. A page that it
             did not write is made up for.
 
@@ -97,7 +97,8 @@ def evaluate_run(
             if truth is not None and isinstance(labelled, TaskRows):
                 task.update(ceilings.demo_facts(labelled, name, truth))
         metrics["looks"] = _looks(loaded, split, predictions, metrics["tasks"])
-        (folder / split / "report.html").unlink(missing_ok=True)  # never a page beside numbers that it does not show
+        for page in ("report.html", "samples.html"):  # never a page beside numbers that it does not show
+            (folder / split / page).unlink(missing_ok=True)
         write_predictions(predictions, folder / split / "predictions.parquet")
         write_json(folder / split / "metrics.json", metrics)
         evaluation = Evaluation(folder / split, metrics, predictions)

@@ -53,9 +53,9 @@ def write_report(folder: Path, metrics: Json, predictions: Predictions, loaded: 
         for kind, picture in drawn.items():
             write_atomic(folder / f"{kind}_{name}.png", picture)
     content += [_training(folder, metrics, loaded), provenance_section(metrics)]
-    path = folder / "report.html"
-    write_atomic(path, html.page(title(metrics), *content))
     _write_samples(folder / SAMPLES, title(metrics), predictions, loaded, judged)
+    path = folder / "report.html"  # last: where it is, the others are
+    write_atomic(path, html.page(title(metrics), *content))
     return path
 
 
