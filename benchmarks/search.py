@@ -4,6 +4,7 @@ The library is made up: one face a row, two tasks, probabilities drawn at random
 """
 
 import argparse
+import os
 import resource
 import statistics
 import subprocess
@@ -98,6 +99,8 @@ def main() -> None:
             asked = [ask(library, where) for _ in range(REPEATS)]
             seconds, busy = [a[0] for a in asked], statistics.median(a[1] for a in asked)
             lines.append(f"| {name} | {asked[0][2]:,} | {statistics.median(seconds):.2f} | {min(seconds):.2f} | {busy:.2f} |")
+    busy_with = f"Other work on the machine meanwhile: a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores."
+    lines += ["", busy_with]
     print("\n".join(lines))
     if options.record:
         record("search", "Questions to a photo store", lines)

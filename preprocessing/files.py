@@ -18,8 +18,12 @@ def write_atomic(path: str | Path, content: bytes | str) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-    os.replace(temporary, path)
+    try:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
+    except OSError:  # a full disk is not filled further by half a file
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_json(path: str | Path, content: Any) -> None:

@@ -18,6 +18,7 @@ from caer.predict import Photo, Predictor, batch
 from caer.predict.batch import predict_paths
 from caer.predict.sources import find_sources
 from preprocessing.errors import UserError
+from preprocessing.files import write_atomic
 from preprocessing.images import encode_png
 
 
@@ -192,3 +193,13 @@ def test_names_that_are_no_utf8_are_answered(tmp_path):
     (photo,) = find_sources([tmp_path])
     assert photo.path.endswith("caf\\xe9.png")
     assert photo.read(10**6).shape == (150, 220, 3)
+
+
+def test_a_write_that_fails_leaves_no_half_a_file(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(tmp_path / "card.md", "words")
+    assert list(tmp_path.iterdir()) == []
