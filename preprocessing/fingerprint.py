@@ -1,11 +1,9 @@
-"""Copies and near duplicates among photos: a hash of the pixels, perceptual hashes to find candidates, a thumbnail to judge them.
+"""Copies and near duplicates among photos: a hash of the pixels, perceptual hashes to find candidates, thumbnails to judge them.
 
 Enters: photo files. Leaves: for each the number of its cluster. Photos are copies where all their pixels are equal. They are near
 duplicates where the 64-bit pHash of one differs from that of the other, or of its mirror image, in at most `DISTANCE` bits and
-the details of their thumbnails correlate by at least `CORRELATION`; so are the duplicates of a duplicate. That covers resaving,
-rescaling, brightness, mirroring and crops of a few percent; docs/audit.md has the measured shares.
-
-The correlation leaves out what varies slowly: faces framed alike, or lit alike, agree in that and in little else.
+their thumbnails, one moved onto the other, agree by at least `AGREEMENT` in every part; so are the duplicates of a duplicate.
+That covers resaving, rescaling, brightness, mirroring and crops of a few percent; docs/audit.md has the measured shares.
 """
 
 import hashlib
@@ -18,17 +16,17 @@ import cv2
 import imagehash
 import numpy as np
 from PIL import Image
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from preprocessing.hamming import close_pairs
 from preprocessing.images import ImageError, read_image
+from preprocessing.registration import agreement
 
 DISTANCE = 10
-CORRELATION = 0.9
-SIDE = 16
-_SMOOTHING = 2.0
-"""Standard deviation, in thumbnail pixels, of the Gaussian whose result does not count as detail."""
+AGREEMENT = 0.8
+SIDE = 48
+"""Pixels of a thumbnail's side."""
+_ROUGH, _ROUGH_SIDE, _SMOOTHING = 0.7, 16, 2.0
+"""Candidates whose small thumbnails, without slow changes, correlate less than `_ROUGH` are not worth moving."""
 
 
 @dataclass(frozen=True)
@@ -38,34 +36,30 @@ class Fingerprint:
     Attributes:
         pixels: SHA-256 of size and pixels, hex.
         hash, mirrored: 64-bit pHash of the photo and of its mirror image.
-        detail: (SIDE * SIDE,) float32 thumbnail without its slow changes, mean 0 and norm 1; None for a photo without contrast.
+        thumbnail: [SIDE, SIDE] uint8 grey.
     """
 
     pixels: str
     hash: int
     mirrored: int
-    detail: np.ndarray | None
+    thumbnail: np.ndarray
+
+    @property
+    def flat(self) -> bool:
+        """Whether it varies by no more than a grey level: there is nothing to compare."""
+        return float(self.thumbnail.std()) <= 1
 
 
 def fingerprint(image: np.ndarray) -> Fingerprint:
     """The fingerprint of [H, W, 3] uint8 RGB pixels."""
     digest = hashlib.sha256(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes())
-    small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_AREA)
-    return Fingerprint(digest.hexdigest(), _phash(small), _phash(small[:, ::-1]), _detail(small))
+    grey = cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)
+    thumbnail = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return Fingerprint(digest.hexdigest(), _phash(thumbnail), _phash(thumbnail[:, ::-1]), thumbnail)
 
 
 def _phash(grey: np.ndarray) -> int:
     return int.from_bytes(np.packbits(imagehash.phash(Image.fromarray(grey)).hash).tobytes(), "little")
-
-
-def _detail(grey: np.ndarray) -> np.ndarray | None:
-    values = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    if values.std() <= 1:  # below one grey level there is nothing to compare
-        return None
-    values -= cv2.GaussianBlur(values, (0, 0), _SMOOTHING)
-    values -= values.mean()
-    norm = float(np.linalg.norm(values))
-    return (values / norm).ravel() if norm else None
 
 
 def read_fingerprint(path: str | Path) -> Fingerprint | None:
@@ -96,7 +90,7 @@ def copies(prints: Sequence[Fingerprint | None]) -> np.ndarray:
 def near_duplicates(prints: Sequence[Fingerprint | None]) -> np.ndarray:
     """(N,) int64: the index of the first photo of each photo's cluster of copies and near duplicates."""
     first = copies(prints)
-    usable = [i for i, p in enumerate(prints) if p is not None and p.detail is not None and first[i] == i]
+    usable = [i for i, p in enumerate(prints) if p is not None and not p.flat and first[i] == i]
     labels = np.arange(len(prints))
     if usable:
         labels[usable] = np.array(usable)[_joined([prints[i] for i in usable])]  # type: ignore[misc]
@@ -107,24 +101,27 @@ def _joined(prints: Sequence[Fingerprint]) -> np.ndarray:
     """(N,) the first member of each fingerprint's connected component."""
     hashes = np.array([p.hash for p in prints], dtype=np.uint64)
     mirrored = np.array([p.mirrored for p in prints], dtype=np.uint64)
-    details = np.stack([p.detail for p in prints if p.detail is not None])
-    flipped = details.reshape(-1, SIDE, SIDE)[:, :, ::-1].reshape(len(details), -1)
+    thumbnails = np.stack([p.thumbnail for p in prints])
     labels = np.arange(len(prints))
-    for probes, thumbnails in ((hashes, details), (mirrored, flipped)):
+    for probes, shown in ((hashes, thumbnails), (mirrored, thumbnails[:, :, ::-1])):
+        rough = _rough(thumbnails), _rough(shown)
         for left, right in close_pairs(hashes, probes, DISTANCE):
-            apart = labels[left] != labels[right]  # what hangs together already need not be looked at
-            i, j = left[apart], right[apart]
-            alike = np.einsum("nd,nd->n", details[i], thumbnails[j]) >= CORRELATION
-            labels = _merged(labels, i[alike], j[alike])
+            alike = np.einsum("nd,nd->n", rough[0][left], rough[1][right]) >= _ROUGH
+            for i, j in zip(left[alike], right[alike], strict=True):
+                if labels[i] != labels[j] and agreement(thumbnails[i], shown[j]) >= AGREEMENT:
+                    labels[labels == max(labels[i], labels[j])] = min(labels[i], labels[j])
     return labels
 
 
-def _merged(labels: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
-    """Labels after joining the components of things i and j; a label is the number of a component's first thing."""
-    if not len(i):
-        return labels
-    n = len(labels)
-    graph = coo_array((np.ones(len(i), dtype=bool), (labels[i], labels[j])), shape=(n, n))
-    component = connected_components(graph, directed=False)[1]
-    _, first = np.unique(component[labels], return_index=True)
-    return first[np.searchsorted(np.unique(component[labels]), component[labels])]
+def _rough(thumbnails: np.ndarray) -> np.ndarray:
+    """[N, _ROUGH_SIDE ** 2] float32: small thumbnails without their slow changes, mean 0 and norm 1."""
+    values = np.stack([_details(thumbnail).ravel() for thumbnail in thumbnails])
+    values -= values.mean(axis=1, keepdims=True)
+    return values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-6)
+
+
+def _details(thumbnail: np.ndarray) -> np.ndarray:
+    small = cv2.resize(np.ascontiguousarray(thumbnail), (_ROUGH_SIDE, _ROUGH_SIDE), interpolation=cv2.INTER_AREA).astype(
+        np.float32
+    )
+    return small - cv2.GaussianBlur(small, (0, 0), _SMOOTHING)

@@ -52,7 +52,7 @@ def _lead(findings: Json) -> str:
     thresholds = findings["thresholds"]
     return said + (
         f"Copies are equal pixel for pixel. Near duplicates differ in at most {thresholds['phash_bits']} of 64 bits of their "
-        f"perceptual hash, mirrored or not, and their details correlate by at least {thresholds['detail_correlation']}."
+        f"perceptual hash, mirrored or not, and their details agree by at least {thresholds['agreement']} in every part."
     )
 
 

@@ -21,7 +21,7 @@ from caer.audit.labels import suspects
 from caer.audit.pictures import read_pictures
 from caer.audit.resplit import resplit, write_resplit
 from preprocessing.files import write_atomic, write_json
-from preprocessing.fingerprint import CORRELATION, DISTANCE
+from preprocessing.fingerprint import AGREEMENT, DISTANCE
 
 SCHEMA_VERSION = 1
 
@@ -93,6 +93,6 @@ def _origin(path: Path, meta: dict[str, Any]) -> dict[str, Any]:
         "manifest": path.name,
         "row_hash": meta["row_hash"],
         "source": meta.get("dataset", {}),
-        "thresholds": {"phash_bits": DISTANCE, "detail_correlation": CORRELATION},
+        "thresholds": {"phash_bits": DISTANCE, "agreement": AGREEMENT},
         "made_by": code_and_machine(),
     }
