@@ -26,7 +26,7 @@ def agreement(left: np.ndarray, right: np.ndarray) -> float:
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
     move = np.eye(2, 3, dtype=np.float32)
     try:
-        _, move = cv2.findTransformECC(left, right, move, cv2.MOTION_AFFINE, _ITERATIONS, None, 5)
+        _, move = cv2.findTransformECC(left, right, move, cv2.MOTION_AFFINE, _ITERATIONS, np.ones_like(left), 5)
     except cv2.error:  # does not converge: the pictures have nothing in common
         return -1.0
     size = left.shape[::-1]
