@@ -24,19 +24,19 @@ def agreement(left: np.ndarray, right: np.ndarray) -> float:
     It is -1 where no move brings them together.
     """
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    move = np.eye(2, 3, dtype=np.float32)
+    start = np.eye(2, 3, dtype=np.float32)
     try:
-        _, move = cv2.findTransformECC(left, right, move, cv2.MOTION_AFFINE, _ITERATIONS, np.ones_like(left), 5)
+        _, found = cv2.findTransformECC(left, right, start, cv2.MOTION_AFFINE, _ITERATIONS, np.ones_like(left), 5)
     except cv2.error:  # does not converge: the pictures have nothing in common
         return -1.0
-    size = left.shape[::-1]
+    move, size = np.asarray(found), left.shape[::-1]
     moved = cv2.warpAffine(right, move, size, flags=cv2.INTER_LINEAR | _INVERSE)
     inside = cv2.warpAffine(np.ones_like(right), move, size, flags=cv2.INTER_NEAREST | _INVERSE) > 0
     inside[:_EDGE] = inside[-_EDGE:] = False
     inside[:, :_EDGE] = inside[:, -_EDGE:] = False
     first, second = _details(left), _details(moved)
-    found = [_correlation(first[part][inside[part]], second[part][inside[part]]) for part in _parts(left.shape[0])]
-    known = [value for value in found if value is not None]
+    every = [_correlation(first[part][inside[part]], second[part][inside[part]]) for part in _parts(left.shape[0])]
+    known = [value for value in every if value is not None]
     return min(known) if known else -1.0
 
 
