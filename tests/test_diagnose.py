@@ -34,7 +34,7 @@ from preprocessing.errors import UserError
 
 
 def answers(classes: list[int], gates: np.ndarray | None = None) -> Answers:
-    return Answers(np.eye(3)[classes], {}, None, gates)
+    return Answers(np.eye(3)[classes], {}, {}, None, gates)
 
 
 def test_cost_is_what_is_lost_on_the_same_rows_over_the_mean_of_several_draws():

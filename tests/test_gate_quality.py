@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def rows_with(gates, face, context, targets=None, fused=None, confidence=0.8) ->
     rows = gate_rows(made, "emotion")
     if fused is not None:
         return rows
-    return GateRows(rows.targets, remix(rows.face, rows.context, rows.gates), rows.face, rows.context, rows.gates, rows.codes)
+    return GateRows(rows.targets, rows.mixed(rows.gates), rows.face, rows.context, rows.gates, rows.codes)
 
 
 def drawn_rows(count: int = 300, seed: int = 0) -> GateRows:
@@ -137,17 +138,21 @@ def test_log_probabilities_serve_as_logits_with_one_gate_a_branch(per_class):
     gates = torch.rand(50, 2, 5, generator=generator) if per_class else torch.rand(50, 2, generator=generator)
     fused = weigh(face, context, gates).softmax(dim=1).double().numpy()
     probabilities = [logits.softmax(dim=1).double().numpy() for logits in (face, context)]
-    mixed = remix(*probabilities, gates.double().numpy())
-    # The constants of the rows cancel in softmax where they are the same for every class.
-    assert np.allclose(mixed, fused, atol=1e-5) is not per_class
     rows = GateRows(fused.argmax(1), fused, *probabilities, gates.double().numpy(), np.arange(50))
+    # The constants of the rows cancel in softmax where they are the same for every class.
+    assert np.allclose(rows.mixed(rows.gates), fused, atol=1e-5) is not per_class
     assert mixes_logits(rows) is not per_class
     assert (mixed_controls(rows) is None) is per_class
+    known = replace(rows, logits=(face.double().numpy(), context.double().numpy()))
+    assert np.allclose(known.mixed(known.gates), fused, atol=1e-5)
+    assert mixed_controls(known)["permuted"]["accuracy"]["value"] < 1
 
 
 def test_a_probability_that_underflowed_is_no_obstacle():
-    mixed = remix(np.array([[1.0, 0.0]]), np.array([[0.3, 0.7]]), np.array([[0.0, 1.0]]))
-    assert mixed == pytest.approx(np.array([[0.3, 0.7]]))
+    face, context, gates = np.array([[1.0, 0.0]]), np.array([[0.3, 0.7]]), np.array([[0.0, 1.0]])
+    rows = GateRows(np.array([1]), context, face, context, gates, np.array([0]))
+    assert rows.mixed(gates) == pytest.approx(context)
+    assert remix(np.log(context), np.log(context), np.array([[0.5, 0.5]])) == pytest.approx(context)
 
 
 def test_permuted_gates_by_hand():

@@ -160,9 +160,16 @@ def _gate(answers: Answers, truth: Truth) -> Json | None:
     """None without gates, or without branches that answer for themselves."""
     if answers.gates is None or answers.summed is None:
         return None
-    known, face, context = truth.known, answers.branches["face"], answers.branches["context"]
-    parts = (truth.targets, answers.fused, face, context, answers.gates, truth.codes)
-    return judge_gate(GateRows(*(part[known] for part in parts)))
+    rows = GateRows(
+        truth.targets[truth.known],
+        answers.fused[truth.known],
+        answers.branches["face"][truth.known],
+        answers.branches["context"][truth.known],
+        answers.gates[truth.known],
+        truth.codes[truth.known],
+        (answers.logits["face"][truth.known], answers.logits["context"][truth.known]),
+    )
+    return judge_gate(rows)
 
 
 def _attention(probe: Probe, attention: Tensor | None) -> Json | None:

@@ -30,7 +30,7 @@ def write_page(folder: Path, facts: Json, probe: Probe, truths: dict[str, Truth]
         content += task_sections(name, facts, drawn, strips, along)
         for kind, picture in drawn.items():
             write_atomic(folder / f"{kind}_{name}.png", picture)
-    content.append(provenance_section(facts))
+    content += [sections.attention_section(facts["attention"]), provenance_section(facts)]
     path = folder / "report.html"
     write_atomic(path, html.page(title(facts), *content))
     return path
@@ -89,6 +89,5 @@ def task_sections(name: str, facts: Json, drawn: dict[str, bytes], strips: list[
         sections.reliance_section(task, drawn, strips),
         sections.gate_section(task, drawn),
         sections.sweeps_section(task, drawn, along),
-        sections.attention_section(facts["attention"]),
         sections.retrained_section(facts["retrained"], name),
     ]

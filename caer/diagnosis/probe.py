@@ -40,12 +40,14 @@ class Answers:
     Attributes:
         fused: [N, K] probabilities of the run.
         branches: by branch [N, K]; empty for CAER-Net, whose streams have no answers of their own.
+        logits: by branch [N, K], what `branches` come from.
         summed: [N, K], the answer if the two branches' logits were just added; None without two branches that answer.
         gates: [N, 2] or [N, 2, K], order (face, context); None without.
     """
 
     fused: np.ndarray
     branches: dict[str, np.ndarray]
+    logits: dict[str, np.ndarray]
     summed: np.ndarray | None
     gates: np.ndarray | None
 
@@ -137,4 +139,6 @@ class Probe:
         if parts[0].gates is not None:
             gates = torch.cat([part.gates[name] for part in parts]).double().cpu().numpy()
         fused = probabilities(torch.cat([part.logits[name] for part in parts]))
-        return Answers(fused, {branch: probabilities(logits) for branch, logits in branches.items()}, summed, gates)
+        answers = {branch: probabilities(logits) for branch, logits in branches.items()}
+        known = {branch: logits.double().cpu().numpy() for branch, logits in branches.items()}
+        return Answers(fused, answers, known, summed, gates)

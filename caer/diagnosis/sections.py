@@ -31,7 +31,8 @@ def tiles(task: Json, attention: Json | None) -> str:
 
 
 def _figure(estimate: Json, unit: str) -> str:
-    return f'{html.percent(estimate["value"])}<span class="unit">{unit}</span>'.replace("-", "−")
+    value = estimate["value"]
+    return html.NONE if value is None else f'{html.points(value)}<span class="unit">{unit}</span>'
 
 
 def _range(estimate: Json, digits: int | None = None) -> str:
@@ -94,7 +95,7 @@ def gate_section(task: Json, drawn: Drawn) -> str:
 def _controls(gate: Json) -> str:
     if gate["controls"] is None:
         return html.paragraph(
-            "The run's answer is not its branches' logits weighed by one gate each, so other gates cannot be put in their place.",
+            "The run's answer is not its branches' logits weighed by its gates, so other gates cannot be put in their place.",
             "fine",
         )
     rows = [["Its own gates", html.estimate_cell(gate["accuracy"]["fused"]), html.NONE]]

@@ -17,8 +17,8 @@ Definitions, over these rows:
 
 Mixing needs logits, and predictions hold probabilities. log p = logits - c, with one c a row and branch. With one gate a branch,
 g_f log p_f + g_c log p_c differs from g_f z_f + g_c z_c by a constant of the row, which softmax cancels. With gates per class it
-does not cancel. So the mix with the run's own gates is compared with the run's own answer, and where the two differ (gates per
-class, or gates that weigh features) there are no mixed controls.
+does not cancel, and the logits themselves are needed. So the mix with the run's own gates is compared with the run's own answer,
+and where the two differ (gates per class without logits, gates that weigh features) there are no mixed controls.
 """
 
 from dataclasses import dataclass
@@ -51,6 +51,7 @@ class GateRows:
         context: [N, K] probabilities of the context branch.
         gates: [N, 2] or [N, 2, K], order (face, context).
         codes: [N] int, what is resampled together.
+        logits: of face and context, [N, K] each; None where only probabilities are known.
     """
 
     targets: np.ndarray
@@ -59,10 +60,16 @@ class GateRows:
     context: np.ndarray
     gates: np.ndarray
     codes: np.ndarray
+    logits: tuple[np.ndarray, np.ndarray] | None = None
 
     def right(self, probabilities: np.ndarray) -> np.ndarray:
         """[N] bool: the largest of the probabilities [N, K] is at the target."""
         return probabilities.argmax(axis=1) == self.targets
+
+    def mixed(self, gates: np.ndarray) -> np.ndarray:
+        """[N, K] probabilities: the branches' logits, or their log-probabilities, weighed by these gates."""
+        face, context = self.logits or (np.log(np.maximum(p, _LEAST)) for p in (self.face, self.context))
+        return remix(face, context, gates)
 
     @property
     def share(self) -> np.ndarray:
@@ -128,25 +135,25 @@ def disagreements(rows: GateRows) -> Json:
 
 
 def remix(face: np.ndarray, context: np.ndarray, gates: np.ndarray) -> np.ndarray:
-    """`softmax(g_f log p_f + g_c log p_c)`.
+    """`softmax(g_f face + g_c context)`.
 
     Args:
-        face: probabilities [N, K].
-        context: probabilities [N, K].
+        face: logits or log-probabilities [N, K].
+        context: the same of the context.
         gates: [N, 2] or [N, 2, K].
 
     Returns:
         [N, K] probabilities.
     """
     gates = gates if gates.ndim == 3 else gates[:, :, None]
-    logits = gates[:, 0] * np.log(np.maximum(face, _LEAST)) + gates[:, 1] * np.log(np.maximum(context, _LEAST))
+    logits = gates[:, 0] * face + gates[:, 1] * context
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
 def mixes_logits(rows: GateRows) -> bool:
-    """Whether the run's answer is its branches' log-probabilities weighed by its gates."""
-    return bool(np.abs(remix(rows.face, rows.context, rows.gates) - rows.fused).max() <= SAME)
+    """Whether the run's answer is its branches' logits weighed by its gates."""
+    return bool(np.abs(rows.mixed(rows.gates) - rows.fused).max() <= SAME)
 
 
 def mixed_controls(rows: GateRows) -> Json | None:
@@ -160,7 +167,7 @@ def mixed_controls(rows: GateRows) -> Json | None:
     alike = {"mean": rows.gates.mean(axis=0), "sum": np.ones(2)}
     controls = {"permuted": permuted_right(rows)}
     for name, gates in alike.items():
-        mixed = remix(rows.face, rows.context, np.broadcast_to(gates, (len(right), *gates.shape)))
+        mixed = rows.mixed(np.broadcast_to(gates, (len(right), *gates.shape)))
         controls[name] = rows.right(mixed).astype(float)
     return {
         name: {
@@ -175,7 +182,7 @@ def permuted_right(rows: GateRows, permutations: int = PERMUTATIONS, seed: int =
     """[N] how often each row is right with another row's gates, over seeded permutations of all rows."""
     rng, total = np.random.default_rng(seed), np.zeros(len(rows.targets))
     for _ in range(permutations):
-        total += rows.right(remix(rows.face, rows.context, rows.gates[rng.permutation(len(total))]))
+        total += rows.right(rows.mixed(rows.gates[rng.permutation(len(total))]))
     return total / permutations
 
 
