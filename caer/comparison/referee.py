@@ -72,7 +72,7 @@ def referee(entries: Entries, protocol: Protocol, split: str, task: str | None =
     )
     hashes = {"row_hash": protocol.hash(rows, task)}
     return Study(
-        name=" against ".join(entries),
+        name=(" against " if len(entries) == 2 else ", ").join(entries),
         kind="Comparison of prediction files",
         split=split,
         data=", ".join(sorted(set(rows["source"]))),
@@ -108,7 +108,8 @@ def summary_lines(study: Study, findings: Findings) -> list[str]:
     for task, scores in findings.scores.items():
         for name, found in scores.items():
             accuracy, f1 = (marks.mean_text(found.mean[key], found.sd[key]) for key in ("accuracy", "macro_f1"))
-            lines.append(f"{study.labels[name]}: {task} accuracy {accuracy}, macro-F1 {f1}, {len(found.by_seed)} file(s)")
+            files = f" over {len(found.by_seed)} files" if len(found.by_seed) > 1 else ""
+            lines.append(f"{study.labels[name]}: {task} accuracy {accuracy}, macro-F1 {f1}{files}")
     for contrast in findings.contrasts:
         gap, p = marks.gap_text(contrast.differences["accuracy"]), marks.p_text(contrast.p)
         lines.append(

@@ -6,7 +6,6 @@ Enters: a `Study` and its `Findings`. Leaves: HTML.
 from collections.abc import Sequence
 
 from caer.comparison.claims import Verdict
-from caer.comparison.contrasts import shown_seeds
 from caer.comparison.study import Claim, Findings, Study
 from caer.report import html
 from caer.report.comparison import marks
@@ -45,7 +44,7 @@ def _finding(claim: Claim, verdict: Verdict | str) -> str:
     metric = claim.pair.metric
     margins = (-claim.margin, claim.margin) if claim.kind == "equivalent" else (claim.margin,)
     half = marks.reach([verdict.difference], 1.3 * max(claim.margin, 0.01))
-    below = f"{100 * verdict.level:.0f}% interval; {margin(claim)}; {_seeds(verdict.seeds)}"
+    below = f"{100 * verdict.level:.0f}% interval; {margin(claim)}; {marks.seeds(verdict.seeds)}"
     shown = marks.gap_cell(verdict.difference, metric=metric) + marks.forest(verdict.difference, half, margins)
     return f"<div>{shown}</div>" + html.paragraph(html.text(below), "fine")
 
@@ -69,10 +68,6 @@ def margin(claim: Claim) -> str:
     """The margin in words: `margin: more than 1.0 points`."""
     points = html.points(claim.margin)
     return f"margin: within ±{points} points" if claim.kind == "equivalent" else f"margin: more than {points} points"
-
-
-def _seeds(seeds: Sequence[int]) -> str:
-    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {shown_seeds(seeds)}"
 
 
 def cost_section(study: Study, findings: Findings) -> str:

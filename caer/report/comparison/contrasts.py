@@ -35,7 +35,7 @@ def _row(study: Study, contrast: Contrast, half: float) -> list[str]:
     pair = contrast.pair
     task = f" ({html.text(pair.task)})" if len(study.answers) > 1 else ""
     sides = f"{html.text(study.labels[pair.a])} − {html.text(study.labels[pair.b])}{task}"
-    seeds = f"seeds {shown_seeds(contrast.seeds)}"
+    seeds = marks.seeds(contrast.seeds)
     if contrast.left_out:
         seeds += f", without {shown_seeds(contrast.left_out)}"
     return [

@@ -4,10 +4,10 @@ Enters: numbers and names. Leaves: HTML; names are escaped here.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from caer.comparison.claims import Verdict
-from caer.comparison.contrasts import ROW_METRICS
+from caer.comparison.contrasts import ROW_METRICS, shown_seeds
 from caer.comparison.scores import VariantScores
 from caer.engine.history import clock
 from caer.evaluation.statistics import Estimate
@@ -105,6 +105,11 @@ def badge(verdict: Verdict | str) -> str:
         return '<span class="badge">not judged</span>'
     screening = '<span class="badge">screening</span>' if verdict.screening else ""
     return f'<span class="badge {verdict.word}">{verdict.word}</span>{screening}'
+
+
+def seeds(numbers: Sequence[int]) -> str:
+    """`seed 17`, or `seeds 17, 18`."""
+    return f"{'seed' if len(numbers) == 1 else 'seeds'} {shown_seeds(numbers)}"
 
 
 def p_text(p: float) -> str:
