@@ -110,3 +110,10 @@ def test_failures_are_listed_and_an_empty_ablation_has_no_report(results, tmp_pa
     assert "loss is not finite" in (tmp_path / "report" / "report.html").read_text()
     with pytest.raises(UserError, match="no variant is judged yet"):
         write_ablation_report(replace(results, results={"face": {}, "gating": {}}), tmp_path / "none")
+
+
+def test_an_ablation_of_numbers_alone_is_refused(results, tmp_path):
+    face = results.results["face"][1]
+    number = replace(face.predictions, meta={**face.predictions.meta, "kinds": {"emotion": "number"}})
+    with pytest.raises(UserError, match="no task whose answer is one of several classes"):
+        write_ablation_report(replace(results, results={"face": {1: replace(face, predictions=number)}}), tmp_path / "none")

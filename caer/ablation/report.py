@@ -41,8 +41,9 @@ def as_study(results: AblationResults) -> study.Study:
     if not judged:
         raise UserError(f"{results.config.folder}: no variant is judged yet; a report needs at least one finished run")
     predictions = {variant: {seed: r.predictions for seed, r in by_seed.items()} for variant, by_seed in judged.items()}
-    first = _runs(judged)[0]
-    config = results.config
+    first, config = _runs(judged)[0], results.config
+    if not first.predictions.tasks:
+        raise UserError(f"{config.folder}: no task whose answer is one of several classes; the report compares these only")
     return study.Study(
         name=config.name,
         kind="Ablation",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caer.data.targets import target_columns
 from caer.evaluation.predictions import Predictions, TaskRows, task_rows
 from preprocessing.errors import UserError
 
@@ -129,6 +130,6 @@ def _tasks(predictions: Predictions) -> str:
 
 
 def _other_targets(a: Predictions, b: Predictions) -> int:
-    columns = [f"target_{task}" for task in a.tasks]
-    first, second = (table.rows.set_index("sample_id")[columns].sort_index() for table in (a, b))
+    columns = target_columns(a.rows, a.kinds)
+    first, second = (table.rows.set_index("sample_id")[columns].fillna(-1).sort_index() for table in (a, b))
     return int((first.to_numpy() != second.to_numpy()).any(axis=1).sum())
