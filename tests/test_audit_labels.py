@@ -46,7 +46,7 @@ def test_planted_label_errors_are_found(tmp_path, planted):
     half = [write(tmp_path / f"{k}.parquet", samples[k::2], given[k::2], probabilities[k::2], ("val", "test")[k]) for k in (0, 1)]
     table, counts = suspects(half, pd.DataFrame({"sample_id": samples}))
     found = {int(sample, 16) for sample in table["sample_id"]}
-    assert len(found & wrong) >= 9
+    assert len(found & wrong) >= 11
     assert len(found - wrong) <= 3
     assert counts["emotion"] == {"labels": 300, "suspected": len(table)}
     assert table.columns.tolist() == COLUMNS
