@@ -10,7 +10,7 @@ from caer.ablation.plan import PlannedRun, check, is_judged, select, users
 from caer.ablation.progress import Timekeeper
 from caer.ablation.record import declare, read_failures, write_record
 from caer.ablation.sharing import is_same_stage, take_over
-from caer.engine.checkpoint import finished
+from caer.engine.checkpoint import finished, read_provenance
 from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
 from preprocessing.errors import UserError
@@ -79,7 +79,8 @@ class _Execution:
         if made in self.failed_stages:
             raise UserError(f"stage {number} is the one that failed: {self.failed_stages[made]}")
         if (donor := self._donor(run, number)) is not None:
-            take_over(donor, run.config, number)
+            folder = take_over(donor, run.config, number)
+            self.time.trained(run, number, read_provenance(folder)["seconds"])
             self.time.line(run, f"stage {number} is that of {donor}")
             return
         self.time.line(run, f"stage {number}")
