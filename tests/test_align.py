@@ -10,11 +10,11 @@ from preprocessing.errors import UserError
 
 
 @given(
-    scale=st.floats(0.2, 5),
-    angle=st.floats(-3, 3),
-    shift=st.tuples(st.floats(-200, 200), st.floats(-200, 200)),
+    scale=st.floats(0.2, 5, allow_subnormal=False),
+    angle=st.floats(-3, 3, allow_subnormal=False),
+    shift=st.tuples(st.floats(-200, 200, allow_subnormal=False), st.floats(-200, 200, allow_subnormal=False)),
     size=st.integers(32, 384),
-    margin=st.floats(0, 1),
+    margin=st.floats(0, 1, allow_subnormal=False),
 )
 @settings(max_examples=50, deadline=None)
 def test_alignment_inverts_any_similarity(scale, angle, shift, size, margin):

@@ -23,7 +23,9 @@ def plain_iou(a, b) -> float:
     return width * height / union if union else 0.0
 
 
-@given(st.lists(st.tuples(*[st.integers(0, 20)] * 4, st.integers(0, 6)), max_size=25), st.floats(0.05, 0.95))
+@given(
+    st.lists(st.tuples(*[st.integers(0, 20)] * 4, st.integers(0, 6)), max_size=25), st.floats(0.05, 0.95, allow_subnormal=False)
+)
 @settings(max_examples=60, deadline=None)
 def test_suppression_is_the_greedy_rule(rows, threshold):
     boxes_ = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in rows], dtype=np.float64).reshape(-1, 4)
