@@ -4,7 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caer.data import sampler
@@ -64,6 +64,7 @@ def test_balanced_sampling_keeps_the_sources_shares_within_a_class():
     assert count == {(0, 0): 30, (0, 1): 10, (1, 0): 30, (1, 1): 10}
 
 
+@settings(deadline=None)
 @given(st.integers(0, 300), st.integers(1, 64))
 def test_batches_are_even_and_none_is_lonely(count, size):
     sizes = split_evenly(count, size)
