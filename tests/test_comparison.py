@@ -182,6 +182,18 @@ def test_equivalence_is_decided_by_the_ninety_percent_interval():
     assert str(narrow) == "supported"
 
 
+def test_equal_answers_prove_an_equivalence_only_where_they_are_many():
+    def verdict(rows: int, metric: str = "accuracy") -> claims.Verdict:
+        same = [[1, 0] * (rows // 2)] * 5
+        return claims.judge(right_or_wrong(a=same, b=same), "a", "b", margin=0.01, kind="equivalent", metric=metric)
+
+    few, many = verdict(20), verdict(400)
+    assert (str(few), str(many)) == ("undecided", "supported")
+    assert few.difference.high == pytest.approx(1 - 0.05 ** (1 / 20))
+    assert few.difference.low == -few.difference.high
+    assert str(verdict(400, "macro_f1")) == "undecided"
+
+
 def test_groups_make_the_interval_longer():
     a, b = np.tile([1, 1, 1, 0], 25), np.tile([0, 1, 1, 1], 25)
     single = right_or_wrong(a=[np.sort(a).tolist()], b=[np.sort(b)[::-1].tolist()])

@@ -5,15 +5,19 @@ Enters: `Answers` and a claim (a beats b by more than a margin; or a and b diffe
 `greater`: supported where the whole 95% interval lies above the margin, contradicted where it lies below, else undecided.
 `equivalent`: two one-sided tests at 5% each (Schuirmann 1987, https://doi.org/10.1007/BF01068419), that is by the 90% interval:
 supported where it lies within -margin..margin, contradicted where it lies wholly outside, else undecided.
+Where no draw differs from another, the bootstrap's interval is a point, and a handful of equal answers would prove anything:
+of accuracy the exact binomial bound over the groups is taken instead, of other scores nothing is decided.
 Fewer than five seeds screen; they do not carry a claim.
 """
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from caer.comparison.answers import Answers
 from caer.comparison.contrasts import common_seeds, difference
-from caer.evaluation.statistics import Estimate, Plan
+from caer.evaluation.statistics import Estimate, Plan, exact_share
 from preprocessing.errors import unknown_name
 
 Kind = Literal["greater", "equivalent"]
@@ -65,8 +69,19 @@ def judge(answers: Answers, a: str, b: str, margin: float, kind: Kind = "greater
     if kind not in LEVELS:
         raise unknown_name("kind of claim", kind, get_args(Kind))
     seeds = common_seeds(answers, a, b)
-    gap = difference(answers, a, b, metric, Plan(level=LEVELS[kind]))
-    return Verdict(verdict(gap, margin, kind), len(seeds) < ENOUGH_SEEDS, gap, LEVELS[kind], seeds)
+    level = LEVELS[kind]
+    gap = _never_a_point(difference(answers, a, b, metric, Plan(level=level)), metric, answers.codes, level)
+    return Verdict(verdict(gap, margin, kind), len(seeds) < ENOUGH_SEEDS, gap, level, seeds)
+
+
+def _never_a_point(gap: Estimate, metric: str, codes: np.ndarray, level: float) -> Estimate:
+    if gap.low is None or gap.high is None or gap.high - gap.low > 1e-12:
+        return gap
+    if metric != "accuracy":
+        return Estimate(gap.value)
+    room = exact_share(False, len(np.unique(codes)), level).high
+    assert room is not None
+    return Estimate(gap.value, max(-1.0, gap.value - room), min(1.0, gap.value + room))
 
 
 def verdict(gap: Estimate, margin: float, kind: Kind = "greater") -> Word:
