@@ -1,5 +1,6 @@
 """Starting the page: wrong input is one line before anything listens; its settings keep it on this machine."""
 
+import asyncio
 import socket
 import subprocess
 import sys
@@ -74,6 +75,29 @@ def test_settings_keep_the_page_private():
     assert "*" not in trusted_hosts("127.0.0.1")
     assert "*" not in trusted_hosts("::1")
     assert trusted_hosts("192.0.2.1") == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize(("address", "host"), [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]"), ("2001:db8:0::7", "[2001:db8::7]")])
+def test_the_page_answers_under_the_address_that_it_listens_on_and_no_other(address, host, monkeypatch):
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.responses import PlainTextResponse
+    from streamlit.web.server.starlette import starlette_websocket
+
+    from caer.web.server import trusted_hosts
+
+    hosts, statuses = trusted_hosts(address), []
+    guarded = TrustedHostMiddleware(PlainTextResponse("inside"), allowed_hosts=hosts, www_redirect=False)
+
+    async def note(message):
+        statuses.append(message.get("status"))
+
+    monkeypatch.setattr(starlette_websocket.config, "get_option", lambda name: hosts)
+    for asked, status in ((f"{host}:8501", 200), ("elsewhere.example:8501", 400)):
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", asked.encode())]}
+        asyncio.run(guarded(scope, None, note))
+        assert status in statuses
+        assert starlette_websocket.is_host_allowed(asked) == (status == 200)
+        statuses.clear()
 
 
 def test_text_from_outside_has_no_marks_left():

@@ -80,9 +80,12 @@ def settings(address: str, port: int) -> dict[str, object]:
 
 def trusted_hosts(address: str) -> list[str]:
     """Names under which a browser may ask: a foreign name that was pointed at this machine is not among them."""
-    if ipaddress.ip_address(address).is_loopback:
-        return ["127.0.0.1", "localhost", "[::1]", address]
-    return ["*"] if ipaddress.ip_address(address).is_unspecified else [address]
+    ip = ipaddress.ip_address(address)
+    if ip.is_unspecified:
+        return ["*"]
+    # Starlette compares an IPv6 address with its brackets, Streamlit without them.
+    own = [str(ip)] if ip.version == 4 else [f"[{ip}]", str(ip)]
+    return ["127.0.0.1", "localhost", "[::1]", *own] if ip.is_loopback else own
 
 
 def check_address(address: str, port: int) -> None:
