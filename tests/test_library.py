@@ -1,5 +1,6 @@
 """The photo store: an index that follows its folder and survives kills; questions that can do no harm."""
 
+import copy
 import csv as csv_module
 import io
 import os
@@ -191,6 +192,10 @@ def test_a_library_of_another_network_folder_or_kind_is_refused(run, predictor, 
     update_library("", photos, out, predictor)
     with pytest.raises(UserError, match="answered by made seed 3 stage 3"):
         update_library("", photos, out, Predictor(run / "stage1", detector=DrawnFace()))
+    calibrated = copy.copy(predictor)
+    calibrated.temperatures = {"emotion": 2.0}
+    with pytest.raises(UserError, match="or calibrated otherwise"):
+        update_library("", photos, out, calibrated)
     shutil.copytree(photos, tmp_path / "copy")
     with pytest.raises(UserError, match="is the library of"):
         update_library("", tmp_path / "copy", out, predictor)

@@ -95,7 +95,11 @@ def _check_places(folder: Path, out: Path) -> None:
 
 def _identity(predictor: Predictor) -> dict[str, Any]:
     """What the answers depend on: photos answered by another network would not compare."""
-    return {"network": predictor.network.origin, "settings": predictor.settings.model_dump(mode="json")}
+    return {
+        "network": predictor.network.origin,
+        "settings": predictor.settings.model_dump(mode="json"),
+        "temperatures": predictor.temperatures,
+    }
 
 
 def _check_same(library: Library, folder: Path, out: Path, identity: dict[str, Any]) -> None:
@@ -103,7 +107,7 @@ def _check_same(library: Library, folder: Path, out: Path, identity: dict[str, A
         made_by = library.identity.get("network", {})
         raise UserError(
             f"{out}: its photos were answered by {made_by.get('name')} seed {made_by.get('seed')} stage {made_by.get('stage')} "
-            f"(or with other settings); choose another --out, or delete it to answer all photos again"
+            f"(or with other settings, or calibrated otherwise); choose another --out, or delete it to answer all photos again"
         )
     if library.root != os.path.realpath(folder) and Path(library.root).is_dir():
         raise UserError(f"{out}: is the library of {library.root}; choose another --out for {folder}")
