@@ -11,9 +11,11 @@ import torch
 from conftest import ROOT
 from made_manifest import DrawnFace, draw, made_config, made_manifest
 
+from caer.config import Config
 from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
 from caer.export import export
+from caer.export.card import shareable
 from caer.export.export import export_run
 from caer.export.graph import Flat
 from caer.models.caer_net import caer_net
@@ -22,6 +24,7 @@ from caer.predict.networks import OnnxNetwork
 from caer.tasks import classification
 from preprocessing.errors import UserError
 from preprocessing.images import encode_png
+from preprocessing.settings import validate
 
 CLASSES = ["smile", "sad", "angry"]
 
@@ -46,6 +49,15 @@ def onnx_file(run, tmp_path_factory) -> Path:
 
 def shots() -> list[Photo]:
     return [Photo(str(i), f"{i:03d}", pixels=draw(f"{i:03d}", i % 3, face=i != 2)) for i in range(7)]
+
+
+def test_a_card_names_no_folder_of_the_machine(tmp_path):
+    manifest = made_manifest(tmp_path / "data", {"train": 4})
+    trained = made_config(manifest).model_dump(mode="json") | {"runs": str(tmp_path / "runs")}
+    trained["stages"]["3"]["init"]["face"] = str(tmp_path / "runs" / "other" / "seed17" / "stage1")
+    shared = shareable(trained)
+    assert str(tmp_path) not in json.dumps(shared)
+    assert validate(Config, shared, "card").stage(3).init == {"face": "other/seed17/stage1", "context": "stage2"}
 
 
 @pytest.mark.slow

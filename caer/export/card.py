@@ -69,6 +69,8 @@ def shareable(config: dict[str, Any]) -> dict[str, Any]:
     for source in config["data"]["sources"]:
         source["manifest"] = Path(source["manifest"]).name
     config["runs"] = "runs"
+    for stage in config["stages"].values():
+        stage["init"] = {part: "/".join(origin.strip("/").split("/")[-3:]) for part, origin in stage["init"].items()}
     model = config["model"]
     for part in [model, *(value for value in model.values() if isinstance(value, dict))]:
         if "/" in str(part.get("weights", "")):
