@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from caer.evaluation import numbers, ordered, tags
+from caer.evaluation.judged import TagRows
+from caer.evaluation.tag_summary import tag_scores
 from caer.tasks import multilabel, ordinal, regression
 from preprocessing.errors import UserError
 
@@ -220,6 +222,16 @@ def test_map_leaves_out_tags_that_no_row_has():
     truth, probabilities = np.array([[1, 0], [0, 0]], bool), np.array([[0.9, 0.4], [0.1, 0.6]])
     assert tags.mean_average_precision(truth, probabilities) == 1
     assert tags.micro_f1(truth, probabilities >= 0.5) == pytest.approx(2 / 3)
+
+
+def test_tags_that_are_all_right_have_no_interval_from_draws_that_do_not_differ():
+    truth = np.eye(3, dtype=bool)
+    rows = TagRows(pd.DataFrame(), ["a", "b", "c"], truth, truth * 0.8, truth, np.ones(3, bool), np.arange(3))
+    found = tag_scores(rows, np.ones(3, bool))
+    assert [found[name]["value"] for name in ("map", "micro_f1", "exact")] == [1, 1, 1]
+    assert found["map"]["low"] is None
+    assert found["micro_f1"]["low"] is None
+    assert 0 < found["exact"]["low"] < 1
 
 
 def test_tag_scores_have_the_names_they_declare():

@@ -39,7 +39,7 @@ def tag_scores(task: TagRows, rows: np.ndarray) -> Json:
     cells = np.stack([2 * (truth & chosen).sum(axis=1), truth.sum(axis=1) + chosen.sum(axis=1)], axis=1)
     estimates = {
         "map": _map(truth, task.probabilities[rows], codes),
-        "micro_f1": statistics.bootstrap(cells, codes, statistics.mean_of_sums)[0],
+        "micro_f1": statistics.varied(statistics.bootstrap(cells, codes, statistics.mean_of_sums)[0]),
         "exact": statistics.share((truth == chosen).all(axis=1), codes),
     }
     return result | {name: estimate.to_json() for name, estimate in estimates.items()}
@@ -58,7 +58,7 @@ def _map(truth: np.ndarray, probabilities: np.ndarray, codes: np.ndarray) -> Est
     if not len(known) or math.isnan(value):
         return Estimate(value)
     low, high = np.quantile(known, [(1 - PLAN.level) / 2, (1 + PLAN.level) / 2])
-    return Estimate(value, float(low), float(high))
+    return statistics.varied(Estimate(value, float(low), float(high)))
 
 
 def _per_tag(task: TagRows) -> list[Json]:
