@@ -4,15 +4,19 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from conftest import ROOT
 from made_study import SKILLS, made_answers, made_history
 
 from caer.ablation.config import AblationConfig
 from caer.ablation.report import as_study, read_history, write_ablation_report
 from caer.ablation.results import AblationResults, SeedResult
 from caer.comparison.study import find
+from caer.config import Monitor, load_config
 from caer.engine.history import write_csv
 from caer.evaluation import summary
+from caer.report.comparison import plots
 from preprocessing.errors import UserError
 
 MACHINE = {"processor": "x", "cores": 2, "gpu": None}
@@ -73,6 +77,16 @@ def test_the_report_cites_every_run(results, tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     for fact in ("h" * 64, "e" * 40, "t" * 40, "r" * 40, "m" * 64, "at most 2 at test by a run", "screening"):
         assert fact in page
+
+
+def test_the_best_epoch_is_the_lowest_where_the_monitor_says_so(results):
+    demo = load_config(ROOT / "configs/demo.yaml")
+    for monitor, key in ((demo.monitor, f"val/{demo.monitor.metric}"), (Monitor(metric="age/mae", mode="min"), "val/age/mae")):
+        study = as_study(replace(results, settings={"face": demo.model_copy(update={"monitor": monitor})}))
+        assert (study.monitor, study.lowest_is_best) == (key, monitor.mode == "min")
+    scores = np.array([np.nan, 3.0, 1.0, 2.0])
+    assert (plots.best_place(scores, True), plots.best_place(scores, False)) == (2, 1)
+    assert plots.best_place(scores[:1], True) is None
 
 
 def test_margins_are_declared_in_points(results):

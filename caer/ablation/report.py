@@ -41,7 +41,7 @@ def as_study(results: AblationResults) -> study.Study:
     if not judged:
         raise UserError(f"{results.config.folder}: no variant is judged yet; a report needs at least one finished run")
     predictions = {variant: {seed: r.predictions for seed, r in by_seed.items()} for variant, by_seed in judged.items()}
-    first, config = _runs(judged)[0], results.config
+    first, config, chosen_by = _runs(judged)[0], results.config, next(iter(results.settings.values()), None)
     if not first.predictions.tasks:
         raise UserError(f"{config.folder}: no task whose answer is one of several classes; the report compares these only")
     return study.Study(
@@ -56,7 +56,8 @@ def as_study(results: AblationResults) -> study.Study:
         pairs=[_pair(contrast) for contrast in config.contrasts],
         claims=[_claim(claim) for claim in config.claims],
         failures=results.failures,
-        monitor=monitor_key(next(iter(results.settings.values()))) if results.settings else "val/loss",
+        monitor="val/loss" if chosen_by is None else monitor_key(chosen_by),
+        lowest_is_best=chosen_by is None or chosen_by.monitor.mode == "min",
         provenance=_provenance(results, _runs(judged)),
         config=config.model_dump(mode="json"),
     )

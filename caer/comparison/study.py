@@ -89,6 +89,7 @@ class Study:
         claims: declared claims.
         failures: by (variant, seed) why there are no answers.
         monitor: the column of `Run.curves` that epochs are chosen by.
+        lowest_is_best: of that column.
         provenance: names and values of the page's last section.
         config: the whole config as JSON values.
     """
@@ -105,6 +106,7 @@ class Study:
     claims: Sequence[Claim] = ()
     failures: Mapping[tuple[str, int], str] = field(default_factory=dict)
     monitor: str = ""
+    lowest_is_best: bool = False
     provenance: Sequence[tuple[str, str]] = ()
     config: Json = field(default_factory=dict)
 

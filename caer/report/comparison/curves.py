@@ -33,7 +33,7 @@ def _stage(study: Study, stage: int) -> str:
     curves = [(ink, histories) for ink, (_, histories) in zip(inks, shared, strict=True)]
     figures = [
         html.figure(
-            plots.learning_curves(curves, study.monitor, over_time),
+            plots.learning_curves(curves, study.monitor, over_time, study.lowest_is_best),
             f"Learning curves of stage {stage} over {axis}.",
             f"Stage {stage}, over {axis}.",
         )

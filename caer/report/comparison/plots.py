@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from caer.evaluation.statistics import Estimate
@@ -64,7 +63,7 @@ def class_f1(labels: Sequence[str], classes: Sequence[str], values: np.ndarray) 
     return png(figure)
 
 
-def learning_curves(curves: Sequence[tuple[str, Histories]], column: str, over_time: bool) -> bytes:
+def learning_curves(curves: Sequence[tuple[str, Histories]], column: str, over_time: bool, lowest_is_best: bool = False) -> bytes:
     """A column of `metrics.csv` after each epoch, over epochs or minutes: by colour one line a seed, the best epoch marked."""
     figure, (axes,) = new_figure(3.1)
     for ink, histories in curves:
@@ -72,7 +71,8 @@ def learning_curves(curves: Sequence[tuple[str, Histories]], column: str, over_t
             scores = np.array([row.get(column, np.nan) for row in epochs])
             x = np.cumsum([row["seconds"] for row in epochs]) / 60 if over_time else np.array([row["epoch"] for row in epochs])
             axes.plot(x, scores, color=ink, linewidth=1.3, alpha=0.85)
-            _mark_best(axes, x, scores, column, ink)
+            if (best := best_place(scores, lowest_is_best)) is not None:
+                axes.plot(x[best], scores[best], "o", color=ink, markersize=5)
     axes.set_xlabel("minutes of training" if over_time else "epoch")
     if not over_time:
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -80,11 +80,11 @@ def learning_curves(curves: Sequence[tuple[str, Histories]], column: str, over_t
     return png(figure)
 
 
-def _mark_best(axes: Axes, x: np.ndarray, scores: np.ndarray, column: str, ink: str) -> None:
+def best_place(scores: np.ndarray, lowest_is_best: bool) -> int | None:
+    """Where the best of scores [N] stands; None where all are NaN."""
     if np.isnan(scores).all():
-        return
-    best = np.nanargmin(scores) if column.endswith("loss") else np.nanargmax(scores)
-    axes.plot(x[best], scores[best], "o", color=ink, markersize=5)
+        return None
+    return int(np.nanargmin(scores) if lowest_is_best else np.nanargmax(scores))
 
 
 def risk_coverage(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
