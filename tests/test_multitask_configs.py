@@ -217,6 +217,8 @@ def test_one_network_is_compared_with_one_for_each_task(data, tmp_path):
     assert min(comparison.inference) > 0
     page = write_comparison(comparison, config, tmp_path / "reports")
     assert "| sleeve: accuracy | 8 |" in page.read_text()
+    assert "all scores are optimistic" in page.read_text()
+    assert "{" not in page.read_text()
     stored = json.loads((tmp_path / "reports/compare_tasks.json").read_text())
     assert stored["inference_ratio"] == pytest.approx(comparison.inference[1] / comparison.inference[0])
 

@@ -19,14 +19,17 @@ def write_comparison(comparison: Comparison, config: Config, folder: Path) -> Pa
     facts = code_and_machine()
     write_json(folder / "compare_tasks.json", to_json(comparison) | {"name": config.name, "seed": config.seed, **facts})
     commit, machine = facts["commit"], facts["machine"]
+    optimistic = (
+        " (each network's best epoch was chosen on it, so all scores are optimistic)" if comparison.split == "val" else ""
+    )
     head = [f"# {config.name}: one network for {len(comparison.tasks)} tasks, or one for each", ""]
     tail = [
         "",
-        f"Split {comparison.split}, seed {config.seed}, the same epochs and schedule for every network; each of the "
+        f"Split {comparison.split}{optimistic}, seed {config.seed}, the same epochs and schedule for every network; each of the "
         f"{len(comparison.tasks)} sees the rows that are labelled for its task. Brackets are 95% intervals (groups, else photos, "
         "resampled as a whole; differences are paired). One seed: how a retrained network would differ is not in them.",
         "",
-        f"Commit {commit}; {machine}.",
+        f"Commit {commit}; {machine['processor']}, {machine['cores']} cores.",
         "",
     ]
     path = folder / "compare_tasks.md"
