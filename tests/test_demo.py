@@ -9,9 +9,8 @@ import pytest
 from conftest import require
 
 from preprocessing.datasets import dataframe
-from preprocessing.demo import ceilings as ceilings_of
 from preprocessing.demo import draw_demo
-from preprocessing.demo.ceilings import expected, realised
+from preprocessing.demo.ceilings import ceilings, expected, realised
 from preprocessing.demo.generate import draw_one
 from preprocessing.demo.scene import Scene, draw_scene
 from preprocessing.demo.world import AGES, CONTEXTS, EMOTIONS, FACES, PRESETS, World, draw_world
@@ -142,7 +141,7 @@ def test_enumeration_agrees_with_simulation(name):
         for true_labels in (False, True):
             best = expected(name, task, true_labels)
             assert realised(truth, task, true_labels) == pytest.approx(best, abs=0.015)
-            assert ceilings_of(truth, task, true_labels) == pytest.approx(best, abs=0.015)
+            assert ceilings(truth, task, true_labels) == pytest.approx(best, abs=0.015)
 
 
 def test_presets_are_balanced_or_ten_to_one():
@@ -157,16 +156,16 @@ def test_ceilings_on_given_rows():
     """The rows decide: all on a stage, all off it, faces that were not found; rows that cannot be judged are refused."""
     random = np.random.default_rng(2)
     truth = pd.DataFrame([vars(draw_world(PRESETS["demo_v1"], random)) for _ in range(400)]).assign(preset="demo_v1")
-    on, off = (ceilings_of(truth[truth["stage"] == stage]) for stage in (True, False))
+    on, off = (ceilings(truth[truth["stage"] == stage]) for stage in (True, False))
     assert on["face"] == pytest.approx(0.2, abs=0.05)
     assert off["face"] == pytest.approx(0.94, abs=0.05)
     assert on["both_with_cue"] == pytest.approx(on["context"], abs=0.02)
-    blind = ceilings_of(truth.assign(has_face=False))
+    blind = ceilings(truth.assign(has_face=False))
     assert blind["both_with_cue"] == pytest.approx(blind["context"])
     with pytest.raises(UserError, match="no rows"):
-        ceilings_of(truth[:0])
+        ceilings(truth[:0])
     with pytest.raises(UserError, match="unknown demo task"):
-        ceilings_of(truth, "gender")
+        ceilings(truth, "gender")
 
 
 def files_of(folder) -> dict[str, bytes]:

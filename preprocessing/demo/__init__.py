@@ -1,13 +1,10 @@
 """Drawn scenes with known truth: a face, its surroundings, and a stage that tells whether the face can be believed.
 
-Light to import; `draw_demo` and `ceilings` load the drawing code when called.
+Light to import; `draw_demo` loads the drawing code when called.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import Any
 
 
 def draw_demo(
@@ -17,10 +14,3 @@ def draw_demo(
     from preprocessing.demo import generate
 
     return generate.draw_demo(Path(out), preset, n, seed, workers)
-
-
-def ceilings(truth: "pd.DataFrame", task: str = "emotion", true_labels: bool = False) -> dict[str, float]:
-    """The best reachable accuracy on rows of truth by what is seen; see `preprocessing.demo.ceilings.ceilings`."""
-    from preprocessing.demo import ceilings as module
-
-    return module.ceilings(truth, task, true_labels)
