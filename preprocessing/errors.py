@@ -9,8 +9,11 @@ from typing import NoReturn
 _STORAGE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space, then run the same command again to resume"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "expected a place that this user may write to, and read from"),
+    **dict.fromkeys((errno.EEXIST, errno.ENOTDIR), "expected a folder where this file is; choose another path, or move the file"),
+    errno.EISDIR: "expected a file where this folder is; choose another path, or move the folder",
+    errno.ENAMETOOLONG: "choose a shorter name",
 }
-"""What the user can mend about the disk, whichever file it happens at."""
+"""What the user can mend about the disk and about paths, whichever file it happens at."""
 
 
 class UserError(ValueError):

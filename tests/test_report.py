@@ -162,3 +162,7 @@ def test_gallery_cards_and_contact_sheets():
     assert sheets.attention_section([sample(peak=None)]) == ""
     assert Image.open(io.BytesIO(sheets.contact_sheet(samples))).size == (1620, 270)
     assert sheets.headline(sample(target="smile")) == "smile 91%"
+
+
+def test_a_run_that_looked_at_no_row_has_a_reliability_diagram_that_says_so():
+    assert plots.reliability({"bins": [], "ece": None}, None).startswith(b"\x89PNG")

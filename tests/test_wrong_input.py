@@ -4,12 +4,18 @@ import errno
 import shutil
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from made_manifest import made_config, made_manifest
+from made_predictions import made_predictions
 from PIL import Image
 
 from caer.engine.run import fit_stage
+from caer.evaluation.ledger import read_ledger, record_look
+from caer.evaluation.predictions import Predictions, read_predictions, write_predictions
 from caer.models.pretrained import read_state_dict
 from gating.fusion import build_fusion
 from preprocessing.datasets import image_folder
@@ -77,7 +83,17 @@ def test_an_attempt_that_failed_before_its_first_epoch_binds_nothing(tmp_path):
     assert fit_stage(config(), 1).epochs == 1
 
 
-@pytest.mark.parametrize(("number", "words"), [(errno.ENOSPC, "free some space"), (errno.EACCES, "may write")])
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EACCES, "may write"),
+        (errno.EEXIST, "expected a folder"),
+        (errno.ENOTDIR, "expected a folder"),
+        (errno.EISDIR, "expected a file"),
+        (errno.ENAMETOOLONG, "shorter name"),
+    ],
+)
 def test_disk_trouble_is_one_line(capsys, number, words):
     def command():
         raise OSError(number, "from the system", "some/file")
@@ -89,3 +105,44 @@ def test_disk_trouble_is_one_line(capsys, number, words):
     assert words in error
     assert "some/file" in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"sample_id": None}, "columns sample_id are absent"),
+        ({"prob_emotion": None}, "columns prob_emotion are absent"),
+        ({"prob_emotion": [[0.5, 0.5]] * 3}, "other than 3 probabilities"),
+        ({"prob_emotion": [[1.0, 0.0, 0.0], [1.0], [1.0, 0.0, 0.0]]}, "other than 3 probabilities"),
+        ({"prob_emotion": [[1.0, 0.0, float("nan")]] * 3}, "other than 3 probabilities"),
+        ({"prob_emotion": [[2.0, -1.0, 0.0]] * 3}, "other than 3 probabilities"),
+        ({"target_emotion": [0, 1, 3]}, "more than its 3 classes"),
+        ({"target_emotion": ["smile"] * 3}, "no numbers"),
+        ({"sample_id": pd.Series(["a", None, "b"], dtype=object)}, "without a sample_id"),
+    ],
+)
+def test_predictions_that_are_not_what_their_metadata_say_are_refused_where_they_are_read(tmp_path, changes, words):
+    made, path = made_predictions([0, 1, 2], [0, 1, 1]), tmp_path / "predictions.parquet"
+    write_predictions(made, path)
+    assert list(read_predictions(path).rows) == list(made.rows)
+    rows = made.rows.drop(columns=[name for name, values in changes.items() if values is None])
+    write_predictions(Predictions(rows.assign(**{k: v for k, v in changes.items() if v is not None}), made.meta), path)
+    with pytest.raises(UserError, match=words):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("meta", [b"\xff", b"5", b"[]", b'{"schema_version": 1, "tasks": {"emotion": 3}}'])
+def test_predictions_with_damaged_metadata_are_refused(tmp_path, meta):
+    path = tmp_path / "predictions.parquet"
+    pq.write_table(pa.table({"sample_id": ["a"]}).replace_schema_metadata({b"caer": meta}), path)
+    with pytest.raises(UserError, match=r"schema_version|name no tasks"):
+        read_predictions(path)
+
+
+def test_a_damaged_ledger_is_refused_and_one_with_any_name_in_it_is_read(tmp_path):
+    record_look(tmp_path, {"split": "test", "by": "a\u2028b"})
+    assert record_look(tmp_path, {"split": "test"})["earlier_looks"] == 1
+    for content in (b"\x82\xff", b"[1]\n", b'{"split"'):
+        (tmp_path / "ledger.jsonl").write_bytes(content)
+        with pytest.raises(UserError, match="restore it from a backup"):
+            read_ledger(tmp_path)

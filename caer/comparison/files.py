@@ -96,6 +96,8 @@ def _match(path: Path, table: pd.DataFrame, rows: pd.DataFrame, known: pd.DataFr
     key = next((name for name in ("sample_id", "image") if name in table), None)
     if key is None:
         raise UserError(f"{path}: no column sample_id (or image); found {', '.join(map(str, table.columns))}")
+    if nameless := int(table[key].isna().sum()):
+        raise UserError(f"{path}: {nameless} rows have no {key}; give one line a sample, each with its {key}")
     given, wanted = table[key].astype(str), rows[key].astype(str)
     if wanted.duplicated().any():
         raise UserError(f"{path}: the column image is not enough, photos of the protocol have several samples; give sample_id")

@@ -20,16 +20,18 @@ def read_ledger(folder: Path) -> list[dict[str, Any]]:
     """All lines of a run's ledger, oldest first.
 
     Raises:
-        UserError: a line is no JSON.
+        UserError: a line is no JSON object.
     """
     path = folder / NAME
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
     try:
-        return [json.loads(line) for line in lines if line.strip()]
+        looks = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except ValueError as error:
         raise UserError(f"{path}: not a ledger of JSON lines ({error}); restore it from a backup") from None
+    if not all(isinstance(look, dict) for look in looks):
+        raise UserError(f"{path}: not a ledger of JSON lines (a line is no object); restore it from a backup")
+    return looks
 
 
 def record_look(folder: Path, look: dict[str, Any]) -> dict[str, Any]:

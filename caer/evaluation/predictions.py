@@ -35,6 +35,7 @@ from caer.data.features import to_device
 from caer.data.loaders import eval_loader
 from caer.data.rows import context_only, row_hash
 from caer.data.targets import target_columns
+from caer.evaluation.soundness import what_is_wrong
 from gating.output import ModelOutput
 from preprocessing.errors import UserError
 from preprocessing.files import write_atomic
@@ -262,7 +263,7 @@ def read_predictions(path: Path) -> Predictions:
     """Read a prediction file.
 
     Raises:
-        UserError: absent, not Parquet, without this project's metadata, or of an unknown schema.
+        UserError: absent, not Parquet, without this project's metadata, of an unknown schema, or other than its metadata say.
     """
     try:
         table = pq.read_table(path)
@@ -270,8 +271,19 @@ def read_predictions(path: Path) -> Predictions:
         raise UserError(f"{path}: no such file; expected predictions.parquet, as `python -m caer evaluate` writes it") from None
     except (OSError, pa.ArrowInvalid) as error:
         raise UserError(f"{path}: cannot be read as Parquet ({error})") from None
-    packed = (table.schema.metadata or {}).get(b"caer")
-    meta = json.loads(packed) if packed else {}
+    meta = _unpacked((table.schema.metadata or {}).get(b"caer", b""))
     if meta.get("schema_version") != SCHEMA_VERSION:
         raise UserError(f"{path}: schema_version {meta.get('schema_version')!r} is unknown; this code reads {SCHEMA_VERSION}")
-    return Predictions(pd.DataFrame(table.to_pydict()), meta)
+    rows = pd.DataFrame(table.to_pydict())
+    if wrong := what_is_wrong(rows, meta, (*KEPT, "answered_by")):
+        raise UserError(f"{path}: damaged, {wrong}; write it again with `python -m caer evaluate`")
+    return Predictions(rows, meta)
+
+
+def _unpacked(packed: bytes) -> dict[str, Any]:
+    """A file's metadata; empty where there are none that can be read."""
+    try:
+        meta = json.loads(packed)
+    except ValueError:
+        return {}
+    return meta if isinstance(meta, dict) else {}

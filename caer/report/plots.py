@@ -92,7 +92,8 @@ def reliability(before: dict[str, Any], after: dict[str, Any] | None) -> bytes:
         most = max((row["count"] for row in bins), default=1)
         axes.scatter(x, y, [8 + 32 * row["count"] / most for row in bins], color=colour, zorder=3, clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="confidence")
-        axes.set_title(f"{name}: ECE {100 * scores['ece']:.1f}", fontsize=10, loc="left")
+        error = "no answers" if scores["ece"] is None else f"ECE {100 * scores['ece']:.1f}"
+        axes.set_title(f"{name}: {error}", fontsize=10, loc="left")
         axes.xaxis.set_major_formatter(PercentFormatter(1))
         axes.yaxis.set_major_formatter(PercentFormatter(1))
         axes.set_xticks([0, 0.5, 1])
