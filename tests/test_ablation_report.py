@@ -10,6 +10,7 @@ from conftest import ROOT
 from made_study import SKILLS, made_answers, made_history
 
 from caer.ablation.config import AblationConfig
+from caer.ablation.record import declare, read_declaration
 from caer.ablation.report import as_study, read_history, write_ablation_report
 from caer.ablation.results import AblationResults, SeedResult
 from caer.comparison.study import find
@@ -18,6 +19,7 @@ from caer.engine.history import write_csv
 from caer.evaluation import summary
 from caer.report.comparison import plots
 from preprocessing.errors import UserError
+from preprocessing.files import write_json
 
 MACHINE = {"processor": "x", "cores": 2, "gpu": None}
 
@@ -77,6 +79,19 @@ def test_the_report_cites_every_run(results, tmp_path):
     page = (tmp_path / "report" / "report.html").read_text()
     for fact in ("h" * 64, "e" * 40, "t" * 40, "r" * 40, "m" * 64, "at most 2 at test by a run", "screening"):
         assert fact in page
+
+
+def test_what_was_judged_before_the_declaration_is_counted_also_where_stages_are_adopted(tmp_path):
+    seen = tmp_path / "demo" / "seed17" / "eval" / "test" / "metrics.json"
+    config = made_config(runs=tmp_path / "runs", adopt=[tmp_path / "demo"])
+    declare(config)
+    assert str(read_declaration(config)).endswith("before any run was judged")
+    for place in (seen, tmp_path / "runs" / "made_ablation" / "face" / "seed1" / "eval" / "test" / "metrics.json"):
+        write_json(place, {})
+    later = config.model_copy(update={"claims": []})
+    assert read_declaration(later) is None
+    declare(later)
+    assert str(read_declaration(later)).endswith("after 2 runs had been judged")
 
 
 def test_the_best_epoch_is_the_lowest_where_the_monitor_says_so(results):

@@ -1,7 +1,8 @@
 """What an ablation's folder says of itself.
 
 `runs/NAME/ablation.json`: its settings, and why variants failed. `runs/NAME/declared.jsonl`: append-only, a line whenever the
-contrasts or claims are others than before, with the number of runs that had been judged by then: 0 is before anything was seen.
+contrasts or claims are others than before, with the number of runs that had been judged by then, those to adopt from included: 0
+is before anything was seen.
 """
 
 import json
@@ -30,7 +31,11 @@ class Declaration:
     judged: int
 
     def __str__(self) -> str:
-        when = "before any run was judged" if self.judged == 0 else f"after {self.judged} runs had been judged"
+        when = (
+            "before any run was judged"
+            if self.judged == 0
+            else f"after {self.judged} run{'s' * (self.judged != 1)} had been judged"
+        )
         return f"{self.time}, {when}"
 
 
@@ -60,11 +65,15 @@ def declare(ablation: AblationConfig) -> None:
     """Note the contrasts and claims where they are not the ones noted last."""
     if read_declaration(ablation) is not None:
         return
-    judged = len(list(ablation.folder.glob(f"*/seed*/eval/{ablation.split}/metrics.json")))
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    line = json.dumps({"time": now, "judged": judged, **_declared(ablation)}, sort_keys=True, ensure_ascii=False)
+    line = json.dumps({"time": now, "judged": _judged(ablation), **_declared(ablation)}, sort_keys=True, ensure_ascii=False)
     path = ablation.folder / DECLARED
     write_atomic(path, (path.read_text(encoding="utf-8") if path.is_file() else "") + line + "\n")
+
+
+def _judged(ablation: AblationConfig) -> int:
+    places = [(ablation.folder, "*/seed*"), *((folder, "seed*") for folder in ablation.adopt)]
+    return sum(len(list(folder.glob(f"{runs}/eval/{ablation.split}/metrics.json"))) for folder, runs in places)
 
 
 def read_declaration(ablation: AblationConfig) -> Declaration | None:

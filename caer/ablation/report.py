@@ -139,8 +139,8 @@ def _provenance(results: AblationResults, runs: list[SeedResult]) -> list[tuple[
         ("Judged on", _distinct(_machine(run["evaluated_by"]["machine"]) for run in facts)),
         ("Versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
-    if results.declared is not None:
-        entries.append(("Contrasts and claims declared", str(results.declared)))
+    if results.declared is not None or results.config.claims:
+        entries.append(("Contrasts and claims declared", str(results.declared or "as they are now, not noted when")))
     if looks:
         entries.append(("Looks", f"at most {max(looks)} at {results.config.split} by a run; each stands in its ledger"))
     return [(name, value) for name, value in entries if value]

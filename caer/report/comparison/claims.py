@@ -19,7 +19,7 @@ def claims_section(study: Study, findings: Findings) -> str:
         return ""
     cards = [_card(study, *both) for both in zip(study.claims, findings.verdicts, strict=True)]
     words = (
-        "Each claim and its margin stand in the config, written before anything was seen. “More than” is supported where the "
+        "Each claim and its margin stand in the config; when they were declared stands below. “More than” is supported where the "
         "whole 95% interval lies above the margin and contradicted where it lies below. “Adds little” is an equivalence test: "
         "two one-sided tests at 5%, that is the 90% interval within the margin on both sides. All else is undecided."
     )
