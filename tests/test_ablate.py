@@ -219,6 +219,7 @@ def test_dry_run_shows_the_plan_and_writes_nothing(tmp_path, monkeypatch, capsys
         ({}, ["--seeds", "x"], "seeds.0"),
         ({"seeds": [3, 3]}, [], "a seed stands twice"),
         ({"split": "train"}, [], "give test or val"),
+        ({"split": "tset"}, [], "no labelled rows of split 'tset'; there are test (9), train (24), val (6)"),
         ({"variants": {"a/b": None}}, [], "a/b"),
         ({"variants": {"face": {"stages": [7]}}}, [], "stage 7 is not declared; face declares 1, 2, 3"),
         ({"variants": {"gating": {"stages": [1, 3]}}}, [], "stage 3 takes its context from stage2"),

@@ -10,9 +10,11 @@ from pathlib import Path
 from caer.ablation.config import AblationConfig, experiment
 from caer.ablation.sharing import manifest_hash, recipe
 from caer.config import Config
+from caer.data.rows import Rows
 from caer.engine.checkpoint import finished, read_provenance
 from caer.engine.provenance import check_same_settings
 from caer.models import check_model
+from caer.tasks import build_tasks
 from preprocessing.errors import UserError, unknown_name
 from preprocessing.files import read_json
 
@@ -108,7 +110,7 @@ def is_judged(run: PlannedRun, split: str) -> bool:
 
 
 def check(ablation: AblationConfig, runs: Sequence[PlannedRun]) -> None:
-    """Find out before hours of training whatever would end them: absent data, unknown tasks, folders of other settings.
+    """Find out before hours of training what would end them: absent data, no rows to judge, unknown tasks, other folders.
 
     Raises:
         UserError: the first of them.
@@ -124,6 +126,8 @@ def check(ablation: AblationConfig, runs: Sequence[PlannedRun]) -> None:
                 raise UserError(f"{source.manifest}: no such file; expected a manifest, made by scripts/preprocess.sh")
         check_model(run.config)
         _check_folder(run)
+    for config in {run.variant: run.config for run in runs}.values():
+        Rows(config, build_tasks(config)).split(ablation.split)
 
 
 def _check_folder(run: PlannedRun) -> None:
