@@ -29,7 +29,7 @@ from preprocessing.images import encode_png
 duckdb = pytest.importorskip("duckdb")
 
 from caer.library.query import LibraryQuery  # noqa: E402  (needs duckdb)
-from caer.library.results import as_csv, contact_sheet  # noqa: E402
+from caer.library.results import as_csv, contact_sheet, write_results  # noqa: E402
 
 COUNT = 9
 
@@ -333,6 +333,14 @@ def test_csv_holds_every_column(library):
     table = list(csv_module.DictReader(io.StringIO(as_csv(rows, query.columns))))
     assert [line["path"] for line in table] == [row["path"] for row in rows]
     assert list(table[0]) == query.columns
+
+
+@pytest.mark.parametrize("outputs", [("library.parquet", None), (None, "library.parquet"), (None, "a.jpg"), ("", None)])
+def test_results_are_not_written_over_a_library_or_a_photo(library, outputs):
+    query, before = LibraryQuery(library), library.read_bytes()
+    with pytest.raises(UserError, match="that ends in"):
+        write_results([], query, "true", *(None if name is None else library.parent / name for name in outputs))
+    assert library.read_bytes() == before
 
 
 def test_a_sheet_shows_each_face_and_escapes_foreign_names(library):

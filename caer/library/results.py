@@ -25,7 +25,14 @@ AROUND = 0.6
 def write_results(
     rows: Sequence[dict[str, Any]], library: LibraryQuery, where: str, csv_file: Path | None, sheet: Path | None
 ) -> list[str]:
-    """Write what is asked for; returns lines for the terminal. `-` as `csv_file` is the terminal itself."""
+    """Write what is asked for; returns lines for the terminal. `-` as `csv_file` is the terminal itself.
+
+    Raises:
+        UserError: a file of another ending, which might be the library or a photo; more faces than a sheet holds.
+    """
+    for option, file, ending in (("--csv", csv_file, ".csv"), ("--sheet", sheet, ".html")):
+        if file is not None and file.suffix.lower() != ending and (option, str(file)) != ("--csv", "-"):
+            raise UserError(f"{option} {file}: expected the name of a file that ends in {ending}")
     said = []
     if csv_file is not None:
         table = as_csv(rows, library.columns)
