@@ -134,6 +134,12 @@ def test_a_wrong_line_is_named(tmp_path, line, message):
         read(table(tmp_path, [line]))
 
 
+def test_a_table_that_was_none_and_is_mended_is_read(tmp_path):
+    with pytest.raises(UserError, match="no column emotion"):
+        read(table(tmp_path, header="a,b,c"))
+    assert len(read(table(tmp_path))[0]) == 21
+
+
 def test_what_is_absent_is_named(tmp_path):
     with pytest.raises(UserError, match=r"expected train/, public_test/, private_test/ .* or fer2013\.csv"):
         read(tmp_path)

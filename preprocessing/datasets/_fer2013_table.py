@@ -7,6 +7,7 @@ line; a mark tells which table a folder is of and whether it is complete, so tha
 
 import csv
 from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -49,8 +50,10 @@ def unpack(table: Path, folder: Path) -> None:
                 )
         elif any(entry.name != ".lock" for entry in folder.iterdir()):
             raise UserError(f"{folder}: holds other files; name an empty folder with dataset.unpacked")
+        pictures = _pictures(table)
+        first = list(islice(pictures, 1))  # what is no such table leaves no mark, which would claim the folder
         write_json(folder / MARK, mark | {"complete": False})
-        for name, pixels in _pictures(table):
+        for name, pixels in chain(first, pictures):
             write_atomic(folder / name, _png(pixels))
         write_json(folder / MARK, mark | {"complete": True})
 
