@@ -7,11 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
+from preprocessing.command_line import run_app
 from preprocessing.errors import UserError, run_command
 from preprocessing.lookup import find_plugin, plugin_config
 from preprocessing.settings import Settings, apply_overrides, load_yaml, validate
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=True)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -123,7 +124,7 @@ def main() -> None:
     """Entry point; options without a subcommand mean `run`."""
     if len(sys.argv) > 1 and sys.argv[1].startswith("--") and sys.argv[1] != "--help":
         sys.argv.insert(1, "run")
-    app(prog_name="python -m preprocessing")
+    run_app(app, "python -m preprocessing")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+import sys
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ from caer.evaluation.ledger import read_ledger, record_look
 from caer.evaluation.predictions import Predictions, read_predictions, write_predictions
 from caer.models.pretrained import read_state_dict
 from gating.fusion import build_fusion
+from preprocessing.__main__ import main as preprocessing_main
 from preprocessing.datasets import image_folder
 from preprocessing.detectors import boxes
 from preprocessing.errors import UserError, run_command
@@ -146,3 +148,15 @@ def test_a_damaged_ledger_is_refused_and_one_with_any_name_in_it_is_read(tmp_pat
         (tmp_path / "ledger.jsonl").write_bytes(content)
         with pytest.raises(UserError, match="restore it from a backup"):
             read_ledger(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["run", "--bogus"], ["run"], ["--bogus"], ["demo", "--out", "x", "--n", "0"]])
+def test_wrong_options_of_preprocessing_are_one_line(monkeypatch, capsys, arguments):
+    monkeypatch.setattr(sys, "argv", ["preprocessing", *arguments])
+    with pytest.raises(SystemExit) as end:
+        preprocessing_main()
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.endswith("(see python -m preprocessing --help)\n")
+    assert error.count("\n") == 1
