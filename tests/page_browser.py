@@ -1,6 +1,7 @@
 """The page as its users meet it: a server process of `python -m caer app`, and headless Chromium."""
 
 import importlib.util
+import re
 import shutil
 import socket
 import subprocess
@@ -104,3 +105,18 @@ class Watched:
     def overflow(self) -> int:
         """Pixels by which the page is wider than the window."""
         return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+
+
+def choose(page, field: str, option: str) -> None:
+    """Choose from a drop-down list; a page that still settles may close the list again: then open it once more."""
+    from playwright.sync_api import TimeoutError as TookTooLong
+
+    until = time.monotonic() + TIMEOUT / 1000
+    while True:
+        page.get_by_role("combobox", name=re.compile(field)).click()
+        try:
+            page.get_by_role("option", name=option, exact=True).click(timeout=TIMEOUT / 12)
+            return
+        except TookTooLong:
+            assert time.monotonic() < until, f"{field} does not offer {option}"
+            page.keyboard.press("Escape")

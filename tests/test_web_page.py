@@ -6,7 +6,7 @@ import pytest
 from conftest import require
 from made_manifest import DrawnFace, draw
 from made_run import made_run
-from page_browser import Server, Watched, chromium
+from page_browser import Server, Watched, choose, chromium
 from PIL import Image
 
 from preprocessing.errors import UserError
@@ -111,8 +111,7 @@ def test_runs_are_compared_and_a_report_is_shown_without_its_scripts(open_tab, w
     page = open_tab("Runs")
     page.get_by_text("val/emotion/accuracy").wait_for()
     page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
-    page.get_by_role("combobox", name="Report").click()
-    page.get_by_role("option", name="reports/study/report.html").click()
+    choose(page, "Report", "reports/study/report.html")
     page.frame_locator("iframe").get_by_role("heading", name="A study").wait_for()
     assert page.title() != "taken"
     address = page.locator("iframe").get_attribute("src")

@@ -1,12 +1,11 @@
 """The tab Review in a browser: keys decide, nothing acknowledged is ever lost, only what is visible is loaded."""
 
 import json
-import re
 import time
 
 import pytest
 from made_manifest import edit_manifest, made_manifest
-from page_browser import TIMEOUT, Server, Watched, chromium
+from page_browser import TIMEOUT, Server, Watched, choose, chromium
 
 from caer.web.samples import PAGE_SIZE
 from preprocessing.decisions import FILE, read_decisions
@@ -138,8 +137,7 @@ def test_keys_pressed_in_a_row_reach_their_own_samples(watched, out):
 def test_filters_leave_what_they_name(watched):
     page = watched.page
     page.get_by_text("Filters", exact=True).click()
-    page.get_by_role("combobox", name=re.compile("Status")).click()
-    page.get_by_role("option", name="no_face", exact=True).click()
+    choose(page, "Status", "no_face")
     page.locator(".count", has_text="12 here").wait_for()
     assert names(page) == [f"train/{i:03d}.jpg" for i in range(0, 90, 10)] + [f"val/{i:03d}.jpg" for i in range(0, 30, 10)]
 
