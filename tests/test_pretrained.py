@@ -103,7 +103,11 @@ def test_offline_the_hub_is_given_up_at_once(trained, monkeypatch):
 def test_a_name_lookup_that_hangs_counts_as_no_answer(monkeypatch):
     import socket
 
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: time.sleep(5))
+    def hang(*_: object, **__: object) -> None:
+        time.sleep(5)
+        raise socket.gaierror("no answer in time")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
     started = time.monotonic()
     assert not reachable("https://hub.example", seconds=0.3)
     assert time.monotonic() - started < 2

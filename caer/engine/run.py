@@ -311,7 +311,7 @@ class _Fit:
             best_score=result.best_score,
             best_epoch=result.best_epoch,
             epochs=result.epochs,
-            seconds=round(sum(row.get("seconds", 0.0) for row in self.module.history), 1),
+            seconds=round(sum(row.get("seconds", 0.0) for row in self.module.history), 3),
             weights_sha256=sha256_file(self.folder / "best.safetensors"),
         )
         score = f"best {metric} {result.best_score:.4f} in epoch {result.best_epoch} of {result.epochs}"
