@@ -212,6 +212,8 @@ class Schedule(StrictModel):
     patience: int = Field(2, ge=0)
     """Epochs without improvement before `plateau` acts."""
     min_lr: float = Field(0.0, ge=0)
+    warmup: int = Field(0, ge=0)
+    """First updates of the stage, in which the rate rises in equal steps to what it would be."""
 
 
 class ParameterGroup(StrictModel):

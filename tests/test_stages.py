@@ -143,6 +143,16 @@ def test_head_warmup_has_its_rate_and_the_schedule_starts_after_it():
     assert rates == pytest.approx([0.5, 0.5, 0.1, 0.05])
 
 
+def test_a_warm_up_rises_in_equal_steps_and_then_leaves_the_rate_alone():
+    settings = stage(optimizer={"lr": 0.4}, schedule={"warmup": 3}, epochs=4)
+    optimizer = build_optimizer(dict(Net().named_parameters()), settings)
+    rates = []
+    for updates in range(6):
+        set_learning_rates(optimizer, settings, 0, [], "max", updates)
+        rates.append(optimizer.param_groups[0]["lr"])
+    assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.4])
+
+
 def test_the_best_epoch_is_the_earliest_among_equals():
     assert best_epoch([0.1, 0.4, 0.4, 0.2], "max") == 1
     assert best_epoch([0.5, 0.4, 0.4, 0.6], "min") == 1

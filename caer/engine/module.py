@@ -130,8 +130,8 @@ class StageModule(lightning.LightningModule):
         set_learning_rates(self.optimizer, self.stage, self.epoch, self.scores, mode, self.updates)
 
     def on_train_batch_start(self, batch: dict[str, Any], batch_idx: int) -> None:
-        """Random state of this epoch, a function of (seed, stage, epoch); rates that fall within an epoch."""
-        if self.stage.schedule.type == "decay":
+        """Random state of this epoch, a function of (seed, stage, epoch); rates that change within an epoch."""
+        if self.stage.schedule.type == "decay" or self.updates <= self.stage.schedule.warmup:
             self._set_learning_rates()
         # Not before the first batch is there: a loader draws from torch's generator as it starts, and one whose worker processes
         # live on from the epoch before does not.

@@ -82,14 +82,15 @@ def set_learning_rates(
 ) -> None:
     """Set every group's rate, given the epoch (from 0), the monitor's values of the epochs before it, and the updates so far."""
     warmup = stage.head_warmup
+    risen = min(1.0, (updates + 1) / (stage.schedule.warmup + 1))
     for group in optimizer.param_groups:
         if warmup is not None and epoch < warmup.epochs:
-            group["lr"] = warmup.lr
+            group["lr"] = risen * warmup.lr
         else:
             skipped = warmup.epochs if warmup is not None else 0
             epochs = stage.epochs - skipped
             base, since = group["initial_lr"], scores[skipped:]
-            group["lr"] = rate(stage.schedule, base, epoch - skipped, epochs, scores=since, mode=mode, updates=updates)
+            group["lr"] = risen * rate(stage.schedule, base, epoch - skipped, epochs, scores=since, mode=mode, updates=updates)
 
 
 def rate(
