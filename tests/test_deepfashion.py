@@ -14,6 +14,7 @@ from preprocessing.manifest import read_manifest
 IMAGES = [f"img/Sheer_Blouse/img_{i:08d}.jpg" for i in (1, 2)] + [f"img/Maxi_Dress/img_{i:08d}.jpg" for i in (1, 2)]
 COARSE_TAGS = [("a-line", 3), ("abstract chevron print", 1), ("floral", 1), ("chiffon", 2), ("boho", 5), ("collar", 4)]
 FINE_TAGS = [("floral", 1), ("solid", 1), ("long_sleeve", 2), ("no_dress", 3), ("v_neckline", 4), ("denim", 5), ("loose", 6)]
+FINE_STATES = [[1, 0, 1, 1, 0, 0, 1], [0, 1, 0, 1, 1, 0, 0], [0, 0, 1, 0, 1, 1, 1], [1, 0, 1, 0, 0, 0, 1]]
 STATES = [[1, -1, 1, -1, 1, 0], [-1, 1, 1, 1, -1, -1], [1, -1, -1, -1, -1, 1], [-1, -1, -1, 1, -1, -1]]
 
 
@@ -23,25 +24,40 @@ def lists(path, header, entries):
     path.write_text("\n".join([str(len(entries)), header, *lines]) + "\n")
 
 
+BOXES = ["072 079 232 273", "067 059 155 161", "065 065 156 200", "051 062 167 182"]
+CATEGORIES = [1, 1, 3, 2]
+
+
 def tree(root, folder="Anno_coarse", photos="img"):
-    """The set's folder: `Anno_coarse/` with `Eval/`, or `Anno_fine/` with its split lists, and drawn photos."""
-    fine = folder == "Anno_fine"
-    tags = FINE_TAGS if fine else COARSE_TAGS
-    states = [[1, 0, 1, 1, 0, 0, 1], [0, 1, 0, 1, 1, 0, 0], [0, 0, 1, 0, 1, 1, 1], [1, 0, 1, 0, 0, 0, 1]] if fine else STATES
+    """The set's folder: the coarse annotations with `Eval/`, and drawn photos."""
     anno = root / folder
-    lists(anno / "list_category_cloth.txt", "category_name  category_type", [("Blouse", 1), ("Jeans", 2), ("Dress", 3)])
-    lists(anno / "list_category_img.txt", "image_name  category_label", list(zip(IMAGES, [1, 1, 3, 2], strict=True)))
-    lists(anno / "list_attr_cloth.txt", "attribute_name  attribute_type", tags)
-    cells = ["  ".join(f"{value:2d}" for value in row) for row in states]
+    names(anno, COARSE_TAGS)
+    lists(anno / "list_category_img.txt", "image_name  category_label", list(zip(IMAGES, CATEGORIES, strict=True)))
+    cells = ["  ".join(f"{value:2d}" for value in row) for row in STATES]
     lists(anno / "list_attr_img.txt", "image_name  attribute_labels", list(zip(IMAGES, cells, strict=True)))
-    boxes = ["072 079 232 273", "067 059 155 161", "065 065 156 200", "051 062 167 182"]
-    lists(anno / "list_bbox.txt", "image_name  x_1  y_1  x_2  y_2", list(zip(IMAGES, boxes, strict=True)))
-    if fine:
-        for split, images in (("train", IMAGES[:2]), ("val", IMAGES[2:3]), ("test", IMAGES[3:])):
-            (anno / f"{split}.txt").write_text("\n".join(images) + "\n")
-    else:
-        parts = ["train", "val", "train", "test"]
-        lists(root / "Eval/list_eval_partition.txt", "image_name  evaluation_status", list(zip(IMAGES, parts, strict=True)))
+    lists(anno / "list_bbox.txt", "image_name  x_1  y_1  x_2  y_2", list(zip(IMAGES, BOXES, strict=True)))
+    parts = ["train", "val", "train", "test"]
+    lists(root / "Eval/list_eval_partition.txt", "image_name  evaluation_status", list(zip(IMAGES, parts, strict=True)))
+    return draw(root, photos)
+
+
+def fine_tree(root):
+    """The same with the fine annotations: files of each split that go line by line with its list of photos."""
+    anno = root / "Anno_fine"
+    names(anno, FINE_TAGS)
+    for split, part in (("train", slice(0, 2)), ("val", slice(2, 3)), ("test", slice(3, 4))):
+        cells = [" ".join(map(str, row)) for row in FINE_STATES]
+        for end, values in (("", IMAGES), ("_cate", CATEGORIES), ("_attr", cells), ("_bbox", BOXES)):
+            (anno / f"{split}{end}.txt").write_text("\n".join(map(str, values[part])) + "\n")
+    return draw(root, "img")
+
+
+def names(anno, tags):
+    lists(anno / "list_category_cloth.txt", "category_name  category_type", [("Blouse", 1), ("Jeans", 2), ("Dress", 3)])
+    lists(anno / "list_attr_cloth.txt", "attribute_name  attribute_type", tags)
+
+
+def draw(root, photos):
     for image in IMAGES:
         path = root / photos.removesuffix("img") / image
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,7 +90,7 @@ def test_all_tags_of_the_benchmark(tmp_path, folder):
 
 
 def test_fine_annotations_come_with_their_own_lists(tmp_path):
-    samples, _ = read(tree(tree(tmp_path), "Anno_fine"), annotations="fine")
+    samples, _ = read(fine_tree(tree(tmp_path)), annotations="fine")
     assert [s.split for s in samples] == ["train", "train", "val", "test"]
     assert samples[0].labels == {
         "category": "Blouse",
@@ -108,6 +124,22 @@ def test_boxes_become_crops_and_lists_a_table(tmp_path):
     assert crop.shape[:2] == (102, 102)
 
 
+def test_the_boxes_of_the_fine_annotations_go_line_by_line_with_the_photos(tmp_path):
+    root, options = fine_tree(tmp_path / "raw"), {"type": "deepfashion", "annotations": "fine"}
+    _run({"dataset": {**options, "root": str(root)}, "face_scale": 1.0}, tmp_path / "out", 1, False, None)
+    rows = read_manifest(tmp_path / "out").rows
+    assert [tuple(box) for box in rows["box"]] == [tuple(map(int, box.split())) for box in BOXES]
+    assert list(rows["split"]) == ["train", "train", "val", "test"]
+    assert list(rows["label_category"]) == ["Blouse", "Blouse", "Dress", "Jeans"]
+
+
+def test_photos_that_a_list_lacks_are_counted(tmp_path):
+    edit(tree(tmp_path) / "Anno_coarse/list_attr_img.txt", IMAGES[2], IMAGES[2].replace("img_", "photo_"))
+    samples, dataset = read(tmp_path)
+    assert samples[2].labels == {"category": "Dress", "category_type": "full_body"}
+    assert dataset.notes["photos that are not listed"] == {"attributes": 1}
+
+
 def edit(path, old, new):
     text = path.read_text()
     assert old in text
@@ -134,11 +166,29 @@ def test_a_wrong_entry_names_file_and_line(tmp_path, file, old, new, message):
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("train_cate.txt", "1\n1", "1", r"train_cate\.txt: 1 lines for the 2 photos of train\.txt; fetch both again"),
+        ("val_cate.txt", "3", "9", r"val_cate\.txt: line 1: category 9; expected a number from 1 to 3"),
+        ("train_attr.txt", "\n0 1", "\n1", r"train_attr\.txt: line 2: expected 7 values, found '1 0 1 1 0 0'"),
+        ("test_attr.txt", "1 0", "x 0", r"test_attr\.txt: line 1: expected 7 values"),
+    ],
+)
+def test_a_wrong_line_of_the_fine_annotations_names_file_and_line(tmp_path, file, old, new, message):
+    edit(fine_tree(tmp_path) / "Anno_fine" / file, old, new)
+    with pytest.raises(UserError, match=message):
+        read(tmp_path, annotations="fine")
+
+
 def test_what_is_absent_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no folder Anno or Anno_coarse; expected it with list_category_cloth\.txt"):
         read(tmp_path)
     tree(tmp_path)
     with pytest.raises(UserError, match="no folder Anno_fine"):
+        read(tmp_path, annotations="fine")
+    (fine_tree(tmp_path) / "Anno_fine/val_bbox.txt").unlink()
+    with pytest.raises(UserError, match=r"no Anno_fine/val_bbox\.txt; fetch DeepFashion's annotations again"):
         read(tmp_path, annotations="fine")
     (tmp_path / "Anno_coarse/list_bbox.txt").unlink()
     shutil.rmtree(tmp_path / "Eval")

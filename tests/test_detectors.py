@@ -116,6 +116,20 @@ def test_wrong_lists_are_refused(tmp_path, text, message):
         listed(tmp_path, text)
 
 
+def test_boxes_line_by_line_with_their_photos(tmp_path):
+    (tmp_path / "photos.txt").write_text("a/1.png\na/2.png\n")
+    (tmp_path / "boxes.txt").write_text("001 2 30 40\n 5 6 70 80 \n")
+    one = {"files": [tmp_path / "boxes.txt"], "photos": [tmp_path / "photos.txt"]}
+    detector = boxes.build(boxes.Config(**one))
+    assert [detector.detect(IMAGE, f"a/{i}.png")[0].box.tolist() for i in (1, 2)] == [[1, 2, 30, 40], [5, 6, 70, 80]]
+    with pytest.raises(ValueError, match="a list for each of the 1 `files`"):
+        boxes.Config(**one | {"photos": [tmp_path / "photos.txt"] * 2})
+    for lines, message in [(["1 2 3 4"], "1 boxes for the 2 photos"), (["1 2 3 4", "1 2 3"], "line 2: expected numbers")]:
+        (tmp_path / "boxes.txt").write_text("\n".join(lines))
+        with pytest.raises(UserError, match=message):
+            boxes.build(boxes.Config(**one))
+
+
 def test_an_absent_list_and_unknown_options_are_refused(tmp_path):
     with pytest.raises(UserError, match=r"absent\.csv"):
         boxes.build(boxes.Config(files=[tmp_path / "absent.csv"]))

@@ -1,12 +1,11 @@
 """DeepFashion's list files: a line with the number of entries, a line with the columns' names, an entry a line.
 
-Enters: such a file, perhaps of hundreds of megabytes, read line by line. Leaves: names with their type, or a photo's path with
-its values.
+Enters: such a file, perhaps of hundreds of megabytes, read line by line; or a list of photos and a file that has the values of
+the n-th photo in its n-th line, both without count and names. Leaves: names with their type, or a photo's path with its values.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -24,39 +23,50 @@ def read_names(path: Path) -> list[tuple[str, int]]:
     return entries
 
 
-def read_list(path: Path, count: int, kind: Callable[[str], Any] = int) -> Iterator[tuple[str, str, list[Any]]]:
-    """Place, photo and its `count` values of each entry."""
+def read_words(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Place, photo and its word of each entry."""
     for where, line in _entries(path):
-        image, *cells = line.split()
-        try:
-            values = [kind(cell) for cell in cells]
-        except ValueError:
-            values = []
-        if len(values) != count:
-            raise UserError(f"{where}: expected a photo and {count} values, found {line[:60]!r}")
-        yield where, image, values
+        cells = line.split()
+        if len(cells) != 2:
+            raise UserError(f"{where}: expected a photo and a word, found {line[:60]!r}")
+        yield where, cells[0], cells[1]
 
 
 def read_states(path: Path, count: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Place, photo and its `count` values [count] int16 of each entry: as `read_list`, ten times faster for long lines."""
+    """Place, photo and its `count` values [count] int16 of each entry."""
     for where, line in _entries(path):
         image, _, cells = line.partition(" ")
-        try:
-            values = np.fromstring(cells, dtype=np.int16, sep=" ")
-        except ValueError:  # not numbers to the end
-            values = np.zeros(0, np.int16)
-        if len(values) != count:
-            raise UserError(f"{where}: expected a photo and {count} values, found {line[:60]!r}")
-        yield where, image, values
+        yield where, image, _states(cells, count, f"{where}: expected a photo and {count} values, found {line[:60]!r}")
 
 
-def image_lists(path: Path) -> Iterator[str]:
-    """The photos of a split's list, which has neither count nor header."""
+def read_beside(photos: Path, values: Path, count: int) -> Iterator[tuple[str, str, np.ndarray]]:
+    """The same of a list of photos and a file with the values of each."""
+    images, lines = list(plain_lines(photos)), list(plain_lines(values))
+    if len(images) != len(lines):
+        raise UserError(f"{values}: {len(lines)} lines for the {len(images)} photos of {photos.name}; fetch both again")
+    for number, (image, line) in enumerate(zip(images, lines, strict=True), 1):
+        where = f"{values}: line {number}"
+        yield where, image, _states(line, count, f"{where}: expected {count} values, found {line[:60]!r}")
+
+
+def plain_lines(path: Path) -> Iterator[str]:
+    """The lines that are not empty of a file without count and header."""
     try:
         with path.open(encoding="utf-8") as file:
             yield from (line.strip() for line in file if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as a list of photos ({error})") from None
+        raise UserError(f"{path}: cannot be read as a list of DeepFashion ({error})") from None
+
+
+def _states(cells: str, count: int, otherwise: str) -> np.ndarray:
+    """Whole numbers [count] int16; an error where there are not so many. Ten times faster than `int` on a thousand."""
+    try:
+        values = np.fromstring(cells, dtype=np.int16, sep=" ")
+    except ValueError:  # not numbers to the end
+        values = np.zeros(0, np.int16)
+    if len(values) != count:
+        raise UserError(otherwise)
+    return values
 
 
 def _entries(path: Path) -> Iterator[tuple[str, str]]:

@@ -1,7 +1,7 @@
 """DeepFashion, Category and Attribute Prediction Benchmark (Liu et al., CVPR 2016): 289,222 photos of clothes with boxes.
 
 Enters: the set's folder with its list files (`Anno/` or `Anno_coarse/` with `Eval/list_eval_partition.txt`; or `Anno_fine/` with
-`train.txt`, `val.txt`, `test.txt`) and the photos in `img/` or `Img/img/`. Leaves: the published splits, `category`,
+`train.txt`, `train_cate.txt` and so on) and the photos in `img/` or `Img/img/`. Leaves: the published splits, `category`,
 `category_type`, and a column for each type of attributes: the tags that a photo has, joined by `|`, or `none`; where the set says
 that a tag is unknown, the cell is empty. The box around the clothes stands in for the face; photos of one product are a group.
 """
@@ -9,13 +9,14 @@ that a tag is unknown, the cell is empty. The box around the clothes stands in f
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from preprocessing.datasets._deepfashion_lists import image_lists, read_list, read_names, read_states
+from preprocessing.datasets._deepfashion_lists import plain_lines, read_beside, read_names, read_states, read_words
 from preprocessing.datasets.base import BaseConfig, existing_folder
 from preprocessing.errors import UserError
 from preprocessing.manifest import normalize_path
@@ -28,7 +29,10 @@ CATEGORY_TYPES = {1: "upper_body", 2: "lower_body", 3: "full_body"}
 SPLITS = ("train", "val", "test")
 SEPARATOR, NONE = "|", "none"
 FOLDERS = {"coarse": ("Anno", "Anno_coarse"), "fine": ("Anno_fine",)}
-LISTS = ("list_category_cloth.txt", "list_category_img.txt", "list_attr_cloth.txt", "list_attr_img.txt", "list_bbox.txt")
+NAMES = ("list_category_cloth.txt", "list_attr_cloth.txt")
+"""Lists of the names of categories and attributes."""
+LISTS = {"cate": "list_category_img.txt", "attr": "list_attr_img.txt", "bbox": "list_bbox.txt"}
+"""Of the coarse annotations, for all photos. The fine ones have `SPLIT_cate.txt` and so on, line by line with `SPLIT.txt`."""
 
 
 class Config(BaseConfig):
@@ -36,13 +40,17 @@ class Config(BaseConfig):
 
     type: Literal["deepfashion"] = "deepfashion"
     annotations: Literal["coarse", "fine"] = "coarse"
-    """`coarse`: all photos, 1,000 tags found in their texts; `fine`: 20,000 photos, 26 tags, nearly one of each type a photo."""
+    """`coarse`: all photos, 1,000 tags found in their texts; `fine`: 20,000 photos, 26 tags, one of each type a photo."""
     attributes: list[str] = Field(default_factory=list)
     """The tags to take, as a multi-label task must declare them; default: all."""
 
     def suggested(self) -> dict[str, Any]:
         """The clothes' boxes instead of a face detector."""
-        return {"detector": {"type": "boxes", "files": [str(annotation_folder(self) / "list_bbox.txt")]}}
+        folder = annotation_folder(self)
+        if self.annotations == "coarse":
+            return {"detector": {"type": "boxes", "files": [str(folder / LISTS["bbox"])]}}
+        photos, boxes = ([str(folder / f"{split}{part}.txt") for split in SPLITS] for part in ("", "_bbox"))
+        return {"detector": {"type": "boxes", "files": boxes, "photos": photos}}
 
 
 @dataclass(frozen=True)
@@ -65,16 +73,18 @@ class DeepFashion:
         self.tags = self._tags()
 
     def samples(self) -> Iterator[RawSample]:
-        """Samples in the order of the split lists; `notes` counts the tags that are unknown."""
+        """Samples in the order of the split lists; `notes` counts the tags that are unknown, and photos that a list lacks."""
         categories = self._categories()
-        unknown = Counter[str]()
+        unknown, absent = Counter[str](), Counter[str]()
         attributes = dict(self._attributes(unknown))
         for image, split in self._partition():
+            absent.update(what for what, known in (("attributes", attributes), ("category", categories)) if image not in known)
             labels = {**categories.get(image, {}), **attributes.get(image, {})}
             path = normalize_path(image)
             yield RawSample(self.config.source, path, split, str(PurePosixPath(path).parent), labels)
-        if unknown:
-            self.notes["photos with unknown tags"] = dict(sorted(unknown.items()))
+        for note, counts in (("photos with unknown tags", unknown), ("photos that are not listed", absent)):
+            if counts:
+                self.notes[note] = dict(sorted(counts.items()))
 
     def _tags(self) -> dict[str, list[Tag]]:
         """Task -> the attributes of its type that are taken."""
@@ -89,12 +99,19 @@ class DeepFashion:
             raise UserError(f"{path}: no attribute {name!r} (dataset.attributes); that list has their names")
         return tasks
 
+    def _values(self, part: str, count: int) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Place, photo and its `count` values, of all photos."""
+        if self.config.annotations == "coarse":
+            return read_states(self.folder / LISTS[part], count)
+        files = ((self.folder / f"{split}.txt", self.folder / f"{split}_{part}.txt") for split in SPLITS)
+        return chain.from_iterable(read_beside(photos, values, count) for photos, values in files)
+
     def _categories(self) -> dict[str, dict[str, Label]]:
         """Photo -> its labels `category` and `category_type`."""
         path = self.folder / "list_category_cloth.txt"
         names = [(name, _known(CATEGORY_TYPES, kind, path)) for name, kind in read_names(path)]
         labels: dict[str, dict[str, Label]] = {}
-        for where, image, values in read_list(self.folder / "list_category_img.txt", 1):
+        for where, image, values in self._values("cate", 1):
             if not 1 <= values[0] <= len(names):
                 raise UserError(f"{where}: category {values[0]}; expected a number from 1 to {len(names)}")
             name, kind = names[values[0] - 1]
@@ -106,7 +123,7 @@ class DeepFashion:
         total = len(read_names(self.folder / "list_attr_cloth.txt"))
         absent = 0 if self.config.annotations == "fine" else -1
         places = {task: np.array([tag.place for tag in tags]) for task, tags in self.tags.items()}
-        for where, image, values in read_states(self.folder / "list_attr_img.txt", total):
+        for where, image, values in self._values("attr", total):
             if np.abs(values).max(initial=0) > 1:
                 raise UserError(f"{where}: an attribute is {values[np.abs(values).argmax()]}; expected 1, -1 or 0 (unknown)")
             labels: dict[str, Label] = {}
@@ -122,13 +139,13 @@ class DeepFashion:
         """Photo and split."""
         if self.config.annotations == "fine":
             for split in SPLITS:
-                for image in image_lists(self.folder / f"{split}.txt"):
+                for image in plain_lines(self.folder / f"{split}.txt"):
                     yield image, split
             return
-        for where, image, values in read_list(self.config.root / "Eval" / "list_eval_partition.txt", 1, str):
-            if values[0] not in SPLITS:
-                raise UserError(f"{where}: split {values[0]!r}; expected {', '.join(SPLITS)}")
-            yield image, values[0]
+        for where, image, split in read_words(self.config.root / "Eval" / "list_eval_partition.txt"):
+            if split not in SPLITS:
+                raise UserError(f"{where}: split {split!r}; expected {', '.join(SPLITS)}")
+            yield image, split
 
 
 def build(config: Config) -> DeepFashion:
@@ -145,12 +162,14 @@ def annotation_folder(config: Config) -> Path:
     existing_folder(config.root)
     names = FOLDERS[config.annotations]
     found = [config.root / name for name in names if (config.root / name).is_dir()]
-    if not found:
-        raise UserError(f"{config.root}: no folder {' or '.join(names)}; expected it with {', '.join(LISTS)}")
-    expected = [found[0] / name for name in LISTS]
     if config.annotations == "fine":
-        expected += [found[0] / f"{split}.txt" for split in SPLITS]
+        lists = [*NAMES, *(f"{split}{part}.txt" for split in SPLITS for part in ("", "_cate", "_attr", "_bbox"))]
     else:
+        lists = [*NAMES, *LISTS.values()]
+    if not found:
+        raise UserError(f"{config.root}: no folder {' or '.join(names)}; expected it with {', '.join(lists)}")
+    expected = [found[0] / name for name in lists]
+    if config.annotations == "coarse":
         expected.append(config.root / "Eval" / "list_eval_partition.txt")
     absent = [path.relative_to(config.root).as_posix() for path in expected if not path.is_file()]
     if absent:

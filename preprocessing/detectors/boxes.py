@@ -3,19 +3,20 @@
 Enters: files of lines. With a header: a path column (path, image, file, ...), `x1 y1 x2 y2`, perhaps `score` and landmarks `lx1
 ly1 ... ly5`. Without: `path,x1,y1,x2,y2` or `path,label,x1,y1,x2,y2` as the public lists of CAER-S have it. Several lines of a
 photo are several faces. A first line that only counts the others, as DeepFashion's lists have it, means that spaces separate the
-columns. Leaves: faces; where a second detector is named, each with the landmarks of the detection that overlaps
-it most, if the IoU is at least 0.5.
+columns. Boxes may also stand apart from the paths, `x1 y1 x2 y2` line by line with a list of photos. Leaves: faces; where a
+second detector is named, each with the landmarks of the detection that overlaps it most, if the IoU is at least 0.5.
 """
 
 import csv
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import Any, Literal, Self, TextIO
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from preprocessing.detectors.base import Detector, clip_boxes, iou
 from preprocessing.errors import UserError
@@ -37,6 +38,8 @@ class Config(StrictModel):
     type: Literal["boxes"] = "boxes"
     files: list[Path] = Field(min_length=1)
     """Lists of boxes (one may stand alone); the photos' paths in them are relative to the dataset's root."""
+    photos: list[Path] = Field(default_factory=list)
+    """For lists of boxes that do not name their photos: to each a list of these, a path a line in the same order."""
     same_folders: dict[str, str] = Field(default_factory=lambda: {"Angry": "Anger"})
     """Folder names that mean another one, in the lists or in the dataset (those of CAER-S have both)."""
     landmarks_from: dict[str, Any] | None = None
@@ -47,6 +50,12 @@ class Config(StrictModel):
     def _one_or_more(cls, files: Any) -> Any:
         return [files] if isinstance(files, str | Path) else files
 
+    @model_validator(mode="after")
+    def _photos_of_each(self) -> Self:
+        if self.photos and len(self.photos) != len(self.files):
+            raise ValueError(f"`photos` needs a list for each of the {len(self.files)} `files`, or none")
+        return self
+
 
 class Boxes:
     """The detector; see the module."""
@@ -54,9 +63,9 @@ class Boxes:
     def __init__(self, config: Config) -> None:
         self.same_folders = config.same_folders
         self.faces: dict[str, list[np.ndarray]] = defaultdict(list)
-        for path in config.files:
-            for key, values in _lines(path):
-                self.faces[self._key(key)].append(values)
+        parts = map(_beside, config.photos, config.files) if config.photos else map(_lines, config.files)
+        for key, values in chain.from_iterable(parts):
+            self.faces[self._key(key)].append(values)
         self.helper: Detector | None = None
         if config.landmarks_from is not None:
             options = plugin_config("preprocessing.detectors", config.landmarks_from, "detector.landmarks_from")
@@ -110,6 +119,22 @@ def _lines(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     start = 2 if columns["header"] else 1
     for number, row in enumerate(rows[start - 1 :], start):
         yield _parse(row, columns, f"{path}: line {number}")
+
+
+def _beside(photos: Path, boxes: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """The same of boxes that stand in the order of a list of photos."""
+    try:
+        images, lines = (
+            [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()] for path in (photos, boxes)
+        )
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{boxes}: cannot be read with its photos {photos} ({error}); name them with detector.photos") from None
+    if len(images) != len(lines):
+        raise UserError(f"{boxes}: {len(lines)} boxes for the {len(images)} photos of {photos}; name its own list of photos")
+    columns = {"header": False, "path": 0, "values": [1, 2, 3, 4] + [None] * 11}
+    for number, (image, line) in enumerate(zip(images, lines, strict=True), 1):
+        cells = line.split()
+        yield _parse([image, *cells] if len(cells) == 4 else [image, line], columns, f"{boxes}: line {number}")
 
 
 def _cells(file: TextIO) -> list[list[str]]:
