@@ -205,6 +205,11 @@ def test_subgroup_sizes_add_up():
     assert found["y"]["accuracy"]["value"] == 0.0
 
 
+def test_a_column_without_values_on_a_tasks_rows_makes_no_subgroups():
+    task = task_rows(made_predictions([0, 1], [0, 1]), "emotion")
+    assert subgroups.by_column(task, pd.Series(["x"], index=["of another source"])) == []
+
+
 def test_the_ledger_counts_looks_at_the_same_split(tmp_path):
     first = record_look(tmp_path, {"split": "test", "scores": {}})
     record_look(tmp_path, {"split": "private_test", "scores": {}})

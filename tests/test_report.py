@@ -15,6 +15,7 @@ from caer.evaluation.predictions import task_rows
 from caer.report import galleries, html, page, plots, sections, sheets
 from caer.report.galleries import Sample
 from caer.report.provenance import provenance_section
+from caer.report.scored_rows import subgroups_section
 
 
 def made_metrics(classes: list[str] | None = None) -> dict:
@@ -123,7 +124,9 @@ def test_runs_of_one_branch_have_no_empty_sections():
     task = summary.summarize(predictions, None)["emotion"]
     drawn = page.draw(task)
     assert set(drawn) == {"confusion", "reliability"}
-    assert sections.branches_section(task, drawn) == sections.gates_section(task, drawn) == sections.subgroups_section(task) == ""
+    assert (
+        sections.branches_section(task, drawn) == sections.gates_section(task, drawn) == subgroups_section(task, [], list) == ""
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3, 12])

@@ -55,13 +55,15 @@ def _quarters(values: pd.Series) -> pd.Series:
 
 
 def by_column(task: JudgedRows, names: pd.Series) -> list[dict[str, Any]]:
-    """The main scores of each subgroup, names in order, the missing last.
+    """The main scores of each subgroup, names in order, the missing last; none where no row has a value.
 
     Args:
         task: labelled rows.
         names: subgroup of each row, indexed by `sample_id`.
     """
     of_row = names.reindex(task.rows["sample_id"]).fillna(MISSING).to_numpy(str)
+    if (of_row == MISSING).all():
+        return []
     order = sorted(set(of_row.tolist()), key=lambda name: (name == MISSING, name))
     return [{"value": name, **judged_scores(task, of_row == name)} for name in order]
 

@@ -4,6 +4,7 @@ Enters: a number's entry of `metrics.json` and its `NumberRows`. Leaves: HTML, P
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from caer.evaluation.judged import NumberRows
 from caer.evaluation.number_summary import in_unit, main_score
 from caer.report import html
 from caer.report.plots import new_figure, png
+from caer.report.scored_rows import scores_table, subgroups_section
 from caer.report.style import COLOURS
 
 Json = dict[str, Any]
@@ -29,7 +31,9 @@ SCORES = {
 def number_sections(name: str, task: Json, picture: bytes, several: bool) -> list[str]:
     """Scores, the plot and subgroups of one task."""
     heading = [html.section(f"Task {name}")] if several else []
-    return [*heading, _scores(task, picture), _subgroups(task)]
+    columns = _columns(task)
+    groups = subgroups_section(task, columns.values(), partial(_cells, columns))
+    return [*heading, _scores(task, columns, picture), groups]
 
 
 def number_tiles(task: Json) -> str:
@@ -57,16 +61,14 @@ def _ends(estimate: Json) -> str:
     return "no interval" if estimate["low"] is None else f"[{estimate['low']:.1f}, {estimate['high']:.1f}]"
 
 
-def _scores(task: Json, picture: bytes) -> str:
-    names = {"all": "All rows", "detected": "With a detected face"}
-    columns = _columns(task)
-    rows = [[names[key], *_cells(task["rows"][key], columns)] for key in names]
+def _scores(task: Json, columns: Mapping[str, str], picture: bytes) -> str:
     alt = f"Predicted against annotated {task['unit'] or 'number'}; on the dashed line both are equal."
     caption = (
         f"A pale dot is a row, the line through it its interval, if it has one; on the dashed line the answer is right. Dark: "
         f"median and middle half of the answers to an interval or, of known numbers, to a tenth of them, from {FEW} rows on."
     )
-    return html.section("Scores", html.table(["Rows", *_head(columns)], rows, strong=[0]), html.figure(picture, alt, caption))
+    table = scores_table(task, columns.values(), partial(_cells, columns))
+    return html.section("Scores", table, html.figure(picture, alt, caption))
 
 
 def _columns(task: Json) -> dict[str, str]:
@@ -78,24 +80,11 @@ def _columns(task: Json) -> dict[str, str]:
     } | ({"inside": "Inside (%)"} if intervals else {})
 
 
-def _head(columns: Mapping[str, str]) -> list[str]:
-    return ["n", "Groups", *columns.values()]
-
-
-def _cells(scores: Json, columns: Mapping[str, str]) -> list[str]:
-    values = [
+def _cells(columns: Mapping[str, str], scores: Json) -> list[str]:
+    return [
         html.estimate_cell(scores[key], bar=False) if key == "inside" else in_unit(scores[key], "", signed=key == "bias")
         for key in columns
     ]
-    return [f"{scores['n']:,}", f"{scores['groups']:,}", *values]
-
-
-def _subgroups(task: Json) -> str:
-    tables, columns = [], _columns(task)
-    for column, groups in task["subgroups"].items():
-        rows = [[html.text(row["value"]), *_cells(row, columns)] for row in groups]
-        tables.append(html.table(["", *_head(columns)], rows, f"By <b>{html.text(column)}</b>"))
-    return html.section("Subgroups", *tables) if tables else ""
 
 
 def scatter(task: NumberRows, most: int = 4000) -> bytes:

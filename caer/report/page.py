@@ -17,13 +17,15 @@ from caer.report.curves import curves, curves_section, read_history
 from caer.report.numbers import number_sections, number_tiles, scatter
 from caer.report.provenance import provenance_section
 from caer.report.samples import pick_by_source, samples_page
+from caer.report.scored_rows import subgroups_section
 from caer.report.sections import (
+    SCORE_HEADS,
     branches_section,
     calibration_section,
     classes_section,
     gates_section,
+    score_cells,
     scores_section,
-    subgroups_section,
 )
 from caer.report.sheets import attention_section, contact_sheet, mistakes_section
 from caer.report.tags import tag_sections, tag_tiles
@@ -194,5 +196,5 @@ def task_sections(name: str, task: Json, drawn: dict[str, bytes], several: bool)
         classes_section(task, drawn),
         calibration_section(task, drawn),
         gates_section(task, drawn),
-        subgroups_section(task),
+        subgroups_section(task, SCORE_HEADS, score_cells),
     ]

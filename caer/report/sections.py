@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from caer.report import html
+from caer.report.scored_rows import scores_table
 
 Json = dict[str, Any]
 Drawn = Mapping[str, bytes]
@@ -16,12 +17,7 @@ SCORE_HEADS = ("Accuracy", "Macro-F1", "Balanced accuracy")
 
 def scores_section(task: Json) -> str:
     """Main scores of all rows and of detected ones."""
-    names = {"all": "All rows", "detected": "With a detected face"}
-    rows = [
-        [name, f"{task['rows'][key]['n']:,}", f"{task['rows'][key]['groups']:,}", *_cells(task["rows"][key])]
-        for key, name in names.items()
-    ]
-    return html.section("Scores", html.table(["Rows", "n", "Groups", *SCORE_HEADS], rows, strong=[0]), _order(task))
+    return html.section("Scores", scores_table(task, SCORE_HEADS, score_cells), _order(task))
 
 
 def _order(task: Json) -> str:
@@ -35,7 +31,8 @@ def _order(task: Json) -> str:
     )
 
 
-def _cells(scores: Json) -> list[str]:
+def score_cells(scores: Json) -> list[str]:
+    """A cell for each of `SCORE_HEADS`."""
     return [html.estimate_cell(scores[name]) for name in SCORES]
 
 
@@ -185,13 +182,3 @@ def _reliability(task: Json) -> str:
         f"<b>{html.interval(known['reliable'])}%</b> on {known['n_reliable']:,} reliable ones: "
         f"<b>{html.interval(difference, signed=True)}</b> points."
     )
-
-
-def subgroups_section(task: Json) -> str:
-    """Scores by each `--by` column."""
-    tables = []
-    for column, groups in task["subgroups"].items():
-        rows = [[html.text(row["value"]), f"{row['n']:,}", f"{row['groups']:,}", *_cells(row)] for row in groups]
-        caption = f"By <b>{html.text(column)}</b>"
-        tables.append(html.table(["", "n", "Groups", *SCORE_HEADS], rows, caption))
-    return html.section("Subgroups", *tables) if tables else ""

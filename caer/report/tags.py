@@ -6,6 +6,7 @@ Enters: the entry of a task of kind `tags` in `metrics.json`. Leaves: HTML.
 from typing import Any
 
 from caer.report import html
+from caer.report.scored_rows import scores_table, subgroups_section
 
 Json = dict[str, Any]
 SCORES = {"map": "mAP", "micro_f1": "Micro-F1", "exact": "Right in every tag"}
@@ -14,7 +15,8 @@ SCORES = {"map": "mAP", "micro_f1": "Micro-F1", "exact": "Right in every tag"}
 def tag_sections(name: str, task: Json, several: bool) -> list[str]:
     """Scores, tags and subgroups of one task."""
     heading = [html.section(f"Task {name}")] if several else []
-    return [*heading, _scores(task), _per_tag(task), _subgroups(task)]
+    scores = html.section("Scores", scores_table(task, SCORES.values(), _cells))
+    return [*heading, scores, _per_tag(task), subgroups_section(task, SCORES.values(), _cells)]
 
 
 def tag_tiles(task: Json) -> str:
@@ -32,13 +34,7 @@ def _ends(estimate: Json) -> str:
 
 
 def _cells(scores: Json) -> list[str]:
-    return [f"{scores['n']:,}", f"{scores['groups']:,}", *(html.estimate_cell(scores[key]) for key in SCORES)]
-
-
-def _scores(task: Json) -> str:
-    names = {"all": "All rows", "detected": "With a detected face"}
-    rows = [[names[key], *_cells(task["rows"][key])] for key in names]
-    return html.section("Scores", html.table(["Rows", "n", "Groups", *SCORES.values()], rows, strong=[0]))
+    return [html.estimate_cell(scores[key]) for key in SCORES]
 
 
 def _per_tag(task: Json) -> str:
@@ -47,11 +43,3 @@ def _per_tag(task: Json) -> str:
         for row in task["per_tag"]
     ]
     return html.section("Tags", html.table(["Tag", "Rows", "Predicted", "Average precision (%)"], rows))
-
-
-def _subgroups(task: Json) -> str:
-    tables = []
-    for column, groups in task["subgroups"].items():
-        rows = [[html.text(row["value"]), *_cells(row)] for row in groups]
-        tables.append(html.table(["", "n", "Groups", *SCORES.values()], rows, f"By <b>{html.text(column)}</b>"))
-    return html.section("Subgroups", *tables) if tables else ""
