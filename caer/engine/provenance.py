@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import time
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,12 @@ def code_and_machine() -> dict[str, Any]:
     return {"commit": commit(), "versions": versions, "machine": machine()}
 
 
+@cache
 def commit() -> str | None:
-    """Git commit of this checkout, with `+changes` where tracked files differ from it; None outside of git."""
+    """Git commit of this checkout, with `+changes` where tracked files differ from it; None outside of git.
+
+    Asked for once a process: a training of hours runs the code that it loaded, whatever is committed meanwhile.
+    """
     root = Path(__file__).resolve().parents[2]
     git = ["git", "-C", str(root)]
     try:
