@@ -5,9 +5,15 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("CAER_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+# The same examples on every machine and however busy it is; `pytest --hypothesis-profile=search` looks for new ones.
+settings.register_profile("steady", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("search", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 def require(kind: str, available: bool, reason: str) -> None:
