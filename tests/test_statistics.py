@@ -202,6 +202,6 @@ def test_seeds_that_disagree_raise_the_smallest_detectable_difference() -> None:
 def test_sixty_thousand_rows_take_a_moment() -> None:
     rng = np.random.default_rng(1)
     cells = np.eye(49)[rng.integers(0, 49, 57_000)]
-    begin = time.perf_counter()
+    begin = time.process_time()  # what else the machine does meanwhile does not count
     statistics.bootstrap(cells, np.arange(57_000) // 3, lambda s: metrics.recall_of(s.reshape(*s.shape[:-1], 7, 7)))
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20

@@ -228,7 +228,7 @@ def test_writers_at_once_lose_nothing(bench, out):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(600)
     assert sum(map(len, read_decisions(out).history.values())) == 60
     assert bench.loaded().journal.decisions().history == read_decisions(out).history
 
