@@ -1,16 +1,18 @@
 """The page as its users meet it: a server process of `python -m caer app`, and headless Chromium."""
 
 import importlib.util
+import random
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from conftest import ROOT, require
 
@@ -19,9 +21,13 @@ TIMEOUT = 120_000
 
 
 def free_port() -> int:
+    """A port that nobody has, and below those that the system gives to any connection in the meantime."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        while True:
+            port = random.randrange(20_000, 32_000)
+            with suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
 
 
 class Server:
@@ -34,12 +40,18 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "caer", "app", *self.arguments, "--port", str(self.port)]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        # a pipe that nobody empties would stop a server that says much
+        self.output = tempfile.TemporaryFile("w+")  # noqa: SIM115 (open as long as the server)
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=self.output, stderr=subprocess.STDOUT)
         until = time.monotonic() + TIMEOUT / 1000
         while not self._answers():
-            assert self.process.poll() is None, self.process.communicate()[0]
-            assert time.monotonic() < until, "the page did not start"
+            assert self.process.poll() is None, self._said()
+            assert time.monotonic() < until, f"the page did not start: {self._said()}"
             time.sleep(0.1)
+
+    def _said(self) -> str:
+        self.output.seek(0)
+        return self.output.read()
 
     def _answers(self) -> bool:
         try:
@@ -58,7 +70,8 @@ class Server:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self.output.close()
 
 
 @contextmanager
@@ -91,20 +104,34 @@ class Watched:
         self.errors: list[str] = []
         self.page.on("requestfinished", self._note)
         self.page.on("requestfailed", self._note)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("pageerror", self._complain)
 
     def _note(self, request) -> None:
         kept_in = "csp" in (request.failure or "").lower()  # the page's own policy kept the browser from asking
         if request.url.startswith("http") and not kept_in:
             self.asked.append(request.url)
 
+    def _complain(self, error) -> None:
+        if "ResizeObserver loop" not in str(error):  # the browser's word for measuring again in the next frame
+            self.errors.append(str(error))
+
+    def open(self, address: str) -> None:
+        """Go to an address of the page and wait until it has drawn itself."""
+        self.page.goto(address)
+        settled(self.page)
+
     @property
     def hosts(self) -> set[str]:
         return {url.split("/")[2] for url in self.asked}
 
-    def overflow(self) -> int:
-        """Pixels by which the page is wider than the window."""
-        return self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    def fits(self) -> None:
+        """Wait until the page is no wider than the window."""
+        self.page.wait_for_function("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def settled(page) -> None:
+    """Wait until the page's script has run: while it runs, it may draw anew what is about to be clicked."""
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
 def choose(page, field: str, option: str) -> None:

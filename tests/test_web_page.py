@@ -6,7 +6,7 @@ import pytest
 from conftest import require
 from made_manifest import DrawnFace, draw
 from made_run import made_run
-from page_browser import Server, Watched, choose, chromium
+from page_browser import Server, Watched, choose, chromium, settled
 from PIL import Image
 
 from preprocessing.errors import UserError
@@ -57,7 +57,7 @@ def watched(server, browser):
 @pytest.fixture
 def open_tab(watched, server):
     def go(name):
-        watched.page.goto(f"{server.url}/?tab={name}")
+        watched.open(f"{server.url}/?tab={name}")
         return watched.page
 
     return go
@@ -78,12 +78,14 @@ def test_a_photo_is_answered_and_hostile_files_are_told_from_photos(open_tab, as
     assert card.locator(".bars .context[title^='face hidden']").count() == 3
     page.get_by_text("What if a part were hidden").click()
     card.locator(".bars [title^='face hidden']").first.wait_for(state="detached")
+    settled(page)
     page.get_by_text("Where the context branch looks").click()
     page.get_by_alt_text("attention over the photo").wait_for()
     assert page.get_by_alt_text("photo with numbered boxes").count() == 1
     wide = io.BytesIO()
     Image.new("L", (20_000, 1)).save(wide, "PNG")
     for content, told in ((b"<svg onload=alert(1)></svg>", "no photo in a known format"), (wide.getvalue(), "20000 x 1 pixels")):
+        settled(page)
         upload(page, "x.jpg", content)
         page.locator("[data-testid=stAlert]", has_text=told).wait_for()
 
@@ -102,6 +104,7 @@ def test_the_library_is_filtered_and_shown_as_a_grid(open_tab):
     page.get_by_text("no", exact=True).click()
     page.get_by_text("1 faces and photos without a face").wait_for()
     page.get_by_text("<b>4.png").wait_for()
+    settled(page)
     page.get_by_label("Condition").fill("path = 'x'; DROP TABLE library")
     page.get_by_label("Condition").press("Enter")
     page.locator("[data-testid=stAlert]", has_text="--where").wait_for()
@@ -109,7 +112,7 @@ def test_the_library_is_filtered_and_shown_as_a_grid(open_tab):
 
 def test_runs_are_compared_and_a_report_is_shown_without_its_scripts(open_tab, watched, server):
     page = open_tab("Runs")
-    page.get_by_text("val/emotion/accuracy").wait_for()
+    page.get_by_text("val/emotion/accuracy").first.wait_for()
     page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
     choose(page, "Report", "reports/study/report.html")
     page.frame_locator("iframe").get_by_role("heading", name="A study").wait_for()
@@ -124,9 +127,9 @@ def test_runs_are_compared_and_a_report_is_shown_without_its_scripts(open_tab, w
 @pytest.mark.parametrize("tab", ["Predict", "Library", "Runs"])
 def test_every_tab_fits_a_phone(server, browser, tab):
     phone = Watched(browser, 390, 844)
-    phone.page.goto(f"{server.url}/?tab={tab}")
+    phone.open(f"{server.url}/?tab={tab}")
     phone.page.get_by_role("tabpanel").locator(
         "[data-testid=stAlert], [data-testid=stFileUploader], [data-testid=stDataFrame], img"
     ).first.wait_for()
-    assert phone.overflow() <= 0
+    phone.fits()
     phone.page.close()
