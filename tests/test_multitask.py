@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import ROOT
 
 from caer.config import Config, load_config
 from caer.engine.module import StageModule
 from caer.models import build_model
 from caer.models.bknet import BKNet
+from caer.models.multitask import ConvNeck
 from caer.tasks import build_tasks
 from preprocessing.errors import UserError
 
@@ -126,6 +128,14 @@ def test_vgg16_with_the_head_of_the_fairface_article_has_2048_values_and_no_unus
     assert model.face.neck.out_dim == 2048
     head = (512 * 512 * 9 + 512) + (2048 * 512 + 512) + (512 * 128 + 128) + (128 * 64 + 64) + (65 + 2 * 65)
     assert sum(p.numel() for p in model.parameters()) == 14_714_688 + head, "VGG16's convolutions and the head"
+
+
+def test_the_neck_is_convolution_pooling_relu_and_all_values():
+    neck, features = ConvNeck(3, 7), torch.randn(2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    expected = F.relu(F.max_pool2d(F.conv2d(features, neck.conv.weight, neck.conv.bias), 2)).reshape(2, -1)
+    torch.testing.assert_close(neck(features), expected)
+    assert neck.out_dim == expected.shape[1] == 12
+    assert (expected == 0).any()
 
 
 def test_a_neck_needs_a_map():

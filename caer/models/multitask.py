@@ -22,7 +22,7 @@ Seeded = Callable[[str], AbstractContextManager[None]]
 
 
 class ConvNeck(nn.Module):
-    """Map [B, C, h, w] -> [B, out_dim]: a 3x3 convolution of the same width without padding, 2x2 max-pool, all values."""
+    """Map [B, C, h, w] -> [B, out_dim]: a 3x3 convolution of the same width without padding, 2x2 max-pool, ReLU, all values."""
 
     def __init__(self, channels: int, side: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class ConvNeck(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """See the class."""
-        return self.pool(self.conv(features)).flatten(1)
+        return self.pool(self.conv(features)).relu().flatten(1)
 
 
 class SharedBackbone(Branch):
