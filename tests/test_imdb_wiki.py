@@ -83,15 +83,16 @@ def test_what_the_filters_leave_out_is_counted(tmp_path):
         row("00/ok.jpg"),
         row("00/none.jpg", score=-math.inf),
         row("00/weak.jpg", score=0.5),
+        row("00/unknown.jpg", score=math.nan),
         row("00/two.jpg", second=2.5),
         row("00/faint.jpg", second=-1.0),
         row(""),
     ]
     samples, notes = read(table(tmp_path, rows))
     assert [s.image for s in samples] == ["00/ok.jpg", "00/faint.jpg"]
-    assert notes["left out"] == {"face score below 1": 2, "no path": 1, "second face above 0": 1}
+    assert notes["left out"] == {"face score below 1": 3, "no path": 1, "second face above 0": 1}
     assert len(read(tmp_path, min_face_score=0, max_second_face_score=9)[0]) == 4
-    with pytest.raises(UserError, match=r"none of its 6 photos is left; lower dataset\.min_face_score"):
+    with pytest.raises(UserError, match=r"none of its 7 photos is left; lower dataset\.min_face_score"):
         read(tmp_path, min_face_score=50)
 
 

@@ -1,5 +1,7 @@
 """Numbers, ordered classes and tags: targets, losses, decoding and scores, against hand-computed and reference values."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -61,10 +63,14 @@ def test_an_open_interval_ends_with_the_range():
     np.testing.assert_array_equal(encoded(intervals(), age_low=[70.0, None], age_high=[None, 2.0]), [[70, 100], [0, 2]])
 
 
-@pytest.mark.parametrize("wrong", [-1.0, 100.5, float("inf"), "old"])
-def test_a_number_outside_the_range_names_file_and_row(wrong):
-    with pytest.raises(UserError, match=r"m\.parquet: row 1 has age = .*; task 'age' declares numbers from 0 to 100 years"):
-        age().encode(pd.Series([3.0, wrong], name="label_age", dtype=object), "m.parquet")
+@pytest.mark.parametrize(
+    ("wrong", "kind", "shown"),
+    [(-1.0, object, "-1.0"), (116.0, float, "116.0"), (float("inf"), float, "inf"), ("old", object, "'old'")],
+)
+def test_a_number_outside_the_range_names_file_and_row(wrong, kind, shown):
+    message = f"m.parquet: row 1 has age = {shown}; task 'age' declares numbers from 0 to 100 years (tasks.age.range)"
+    with pytest.raises(UserError, match=re.escape(message)):
+        age().encode(pd.Series([3.0, wrong], name="label_age", dtype=kind), "m.parquet")
 
 
 def test_a_turned_interval_is_an_error():
@@ -174,6 +180,13 @@ def test_quadratic_kappa_is_scikit_learns(pairs):
         assert ours == pytest.approx(cohen_kappa_score(truth, answers, weights="quadratic", labels=range(5)))
 
 
+def test_quadratic_kappa_by_hand():
+    """One answer is one class off, one two: 1 + 4 = 5 squared classes, where chance with these shares expects 42 / 6 = 7."""
+    truth, answers = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 2, 0])
+    assert ordered.quadratic_kappa(truth, np.eye(3)[answers]) == pytest.approx(1 - 5 / 7)
+    assert ordered.within_one(truth, np.eye(3)[answers]) == pytest.approx(5 / 6)
+
+
 def test_within_one_by_hand():
     assert ordered.within_one(np.array([0, 1, 5, 3]), np.eye(6)[[1, 1, 3, 4]]) == 0.75
 
@@ -216,6 +229,14 @@ def test_average_precision_is_scikit_learns(pairs):
     truth, probabilities = np.array([t for t, _ in pairs]), np.array([p for _, p in pairs])
     ours = tags.average_precision(truth, probabilities)
     assert np.isnan(ours) if not truth.any() else ours == pytest.approx(average_precision_score(truth, probabilities))
+
+
+def test_map_by_hand():
+    """The first tag's rows stand on places 1 and 3, the second's on place 3."""
+    truth = np.array([[1, 0], [0, 1], [1, 0], [0, 0]], bool)
+    probabilities = np.array([[0.9, 0.5], [0.8, 0.2], [0.7, 0.4], [0.1, 0.1]])
+    assert tags.average_precisions(truth, probabilities) == pytest.approx([(1 + 2 / 3) / 2, 1 / 3])
+    assert tags.mean_average_precision(truth, probabilities) == pytest.approx(7 / 12)
 
 
 def test_map_leaves_out_tags_that_no_row_has():

@@ -99,8 +99,9 @@ class Regression(Task):
         wrong = np.flatnonzero(given & ~((values >= self.low) & (values <= self.high)))
         if len(wrong):
             row = int(wrong[0])
+            found = series.tolist()[row]
             raise UserError(
-                f"{where}: row {row} has {str(series.name).removeprefix('label_')} = {series.iloc[row]!r}; task {self.name!r} "
+                f"{where}: row {row} has {str(series.name).removeprefix('label_')} = {found!r}; task {self.name!r} "
                 f"declares numbers from {self.low:g} to {self.high:g} {self.config.unit}".rstrip()
                 + f" (tasks.{self.name}.range)"
             )
