@@ -176,7 +176,7 @@ def test_each_sample_counts_only_for_the_tasks_it_is_labelled_for(faces):
     assert stage.class_counts["age"] == [14, pytest.approx(np.median([1, 14.5, 34.5, 85] * 3 + [1, 14.5]))]
 
 
-def test_training_with_one_source_only_works_where_the_other_tasks_are_optional(data, tmp_path):
+def test_training_with_one_source_only_works_where_the_other_tasks_are_optional(data, tmp_path, capsys):
     only = ["data.sources=[{manifest: data/genki4k/manifest.parquet}]"]
     with pytest.raises(UserError, match=r"task 'emotion' reads the label column 'emotion'.*tasks\.emotion\.optional=true"):
         fit_stage(shipped("bknet_smile_emotion_gender", data, tmp_path, *only), 1)
@@ -186,6 +186,11 @@ def test_training_with_one_source_only_works_where_the_other_tasks_are_optional(
     row = next(csv.DictReader((config.run_folder / "stage1/metrics.csv").open()))
     assert row["val/mean"] == row["val/smile/accuracy"]
     assert row["val/emotion/accuracy"] == "nan"
+    assert capsys.readouterr().out.count("its head stays untrained, its answers are void") == 2
+    evaluation = evaluate_run(config.run_folder, "test")
+    assert list(evaluation.metrics["tasks"]) == ["smile"]
+    assert "not judged, no row of test is labelled for it: emotion, gender" in summary_lines(evaluation)
+    assert "No row is labelled for emotion, gender" in (evaluation.folder / "report.html").read_text()
 
 
 def test_an_undeclared_label_names_file_and_row(data, tmp_path):

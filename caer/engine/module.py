@@ -252,7 +252,10 @@ class StageModule(lightning.LightningModule):
             UserError: the monitor has no value.
         """
         if np.isnan(row[monitor_key(self.config)]):
-            raise UserError(f"monitor {self.config.monitor.metric!r} has no value: no validation row is labelled for it")
+            raise UserError(
+                f"monitor {self.config.monitor.metric!r} has no value: no validation row is labelled for it (mae and rmse need "
+                f"known numbers; where there are intervals only, monitor closeness)"
+            )
         self.history.append(row)
         if self.on_epoch is not None:
             self.on_epoch(self, row)

@@ -219,6 +219,8 @@ class _Fit:
             f"{len(self.data.train_rows)} train and {len(self.data.val_rows)} val rows; {self.device.type}, {self.precision}; "
             f"{'sam over ' + optimizer.base if optimizer.type == 'sam' else optimizer.type}, lr {optimizer.lr:g}"
         )
+        for name in (name for name, counts in self.data.class_counts.items() if not any(counts)):
+            say(f"stage {self.number}: no training row is labelled for {name!r}: its head stays untrained, its answers are void")
         if self.module.start_epoch:
             say(f"stage {self.number}: going on after epoch {self.module.start_epoch}")
 

@@ -120,6 +120,8 @@ def header(metrics: Json) -> str:
         lead += f"{answered['prior']:,} that this model cannot look at are answered with the class shares of its training rows. "
     if rows["rejected_in_review"]:
         lead += f"{rows['rejected_in_review']:,} rows rejected in review are left out. "
+    if metrics.get("unlabelled"):
+        lead += f"No row is labelled for {html.text(', '.join(metrics['unlabelled']))}: nothing is known of that here. "
     lead += "Scores are percentages; brackets are 95% intervals, for which groups (else photos) are resampled as a whole."
     parts = [
         html.paragraph(f"Evaluation of the {html.text(run['output'])} output", "eyebrow"),

@@ -24,7 +24,7 @@ class TaskConfig(StrictModel):
     weight: float = 1.0
     """Share of its loss in the total."""
     optional: bool = False
-    """Let the other tasks train where no source has this annotation; its head then stays as it was initialised."""
+    """Let the other tasks train where no source has this annotation; its head then gets gradients of exactly zero."""
 
 
 class Task(ABC):
