@@ -186,11 +186,13 @@ def test_training_with_one_source_only_works_where_the_other_tasks_are_optional(
     row = next(csv.DictReader((config.run_folder / "stage1/metrics.csv").open()))
     assert row["val/mean"] == row["val/smile/accuracy"]
     assert row["val/emotion/accuracy"] == "nan"
-    assert capsys.readouterr().out.count("its head stays untrained, its answers are void") == 2
+    assert capsys.readouterr().out.count("its head stays untrained and answers nothing") == 2
     evaluation = evaluate_run(config.run_folder, "test")
     assert list(evaluation.metrics["tasks"]) == ["smile"]
     assert "not judged, no row of test is labelled for it: emotion, gender" in summary_lines(evaluation)
     assert "No row is labelled for emotion, gender" in (evaluation.folder / "report.html").read_text()
+    (answer,) = Predictor(config.run_folder, detector=DrawnFace()).predict(draw("val/003.jpg", 0, face=True), "val/003.jpg")
+    assert set(answer.label) == {"smile"}
 
 
 def test_an_undeclared_label_names_file_and_row(data, tmp_path):

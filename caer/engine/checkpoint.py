@@ -33,7 +33,7 @@ class LoadedRun:
     Attributes:
         config: the resolved config it was trained with.
         model: in eval mode on the CPU; only the parts that the stage's output needs.
-        tasks: by name.
+        tasks: by name, those that a training row was labelled for: the heads of others know nothing, and answer nothing.
         stage: its number.
         folder: the stage's folder.
         meta: `provenance.json`.
@@ -182,7 +182,9 @@ def load_run(run: str | Path) -> LoadedRun:
     state, _ = read_weights(folder / "best.safetensors")
     model = build_model(config, pretrained=False, output=config.stage(number).output)
     fill(model, state, folder / "best.safetensors")
-    return LoadedRun(config, model.eval(), build_tasks(config), number, folder, meta)
+    counts = meta.get("class_counts", {})
+    trained = {name: task for name, task in build_tasks(config).items() if any(counts.get(name, [1]))}
+    return LoadedRun(config, model.eval(), trained, number, folder, meta)
 
 
 def fill(model: TwoBranchNet, state: dict[str, Tensor], path: Path) -> None:

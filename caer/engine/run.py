@@ -220,7 +220,7 @@ class _Fit:
             f"{'sam over ' + optimizer.base if optimizer.type == 'sam' else optimizer.type}, lr {optimizer.lr:g}"
         )
         for name in (name for name, counts in self.data.class_counts.items() if not any(counts)):
-            say(f"stage {self.number}: no training row is labelled for {name!r}: its head stays untrained, its answers are void")
+            say(f"stage {self.number}: no training row is labelled for {name!r}: its head stays untrained and answers nothing")
         if self.module.start_epoch:
             say(f"stage {self.number}: going on after epoch {self.module.start_epoch}")
 

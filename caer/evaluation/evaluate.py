@@ -97,7 +97,7 @@ def evaluate_run(
             task["subgroups"] = {column: subgroups.by_column(labelled, names) for column, names in columns.items()}
             if truth is not None and isinstance(labelled, TaskRows):
                 task.update(ceilings.demo_facts(labelled, name, truth))
-        metrics["unlabelled"] = [name for name in predictions.kinds if name not in metrics["tasks"]]
+        metrics["unlabelled"] = [name for name in loaded.config.tasks if name not in metrics["tasks"]]
         metrics["looks"] = _looks(loaded, split, predictions, metrics["tasks"])
         for page in ("report.html", "samples.html"):  # never a page beside numbers that it does not show
             (folder / split / page).unlink(missing_ok=True)

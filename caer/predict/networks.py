@@ -152,11 +152,12 @@ class OnnxNetwork:
             raise UserError(f"{name}: cannot be read as an ONNX file ({str(error)[:120]}); export the run again") from None
         card = read_embedded(self.session.get_modelmeta().custom_metadata_map, name)
         self.config = validate(Config, card["config"], name)
-        self.tasks, self.output, self.inputs = build_tasks(self.config), card["output"], set(card["inputs"]) - {"has_face"}
+        self.output, self.inputs = card["output"], set(card["inputs"]) - {"has_face"}
         self._settings = validate(Settings, card["settings"], name)
         self.temperatures, self.origin = dict(card["temperatures"]), dict(card["origin"])
         self.feeds = [entry.name for entry in self.session.get_inputs()]
         self.names = [entry.name for entry in self.session.get_outputs()]
+        self.tasks = {name: task for name, task in build_tasks(self.config).items() if f"logits_{name}" in self.names}
 
     @property
     def settings(self) -> Settings:
