@@ -117,12 +117,13 @@ def header(metrics: Json) -> str:
     if answered.get("context"):
         lead += f"{answered['context']:,} without a usable face are answered from the context alone. "
     if answered.get("prior"):
-        lead += f"{answered['prior']:,} that this model cannot look at are answered with the class shares of its training rows. "
+        lead += f"{answered['prior']:,} that this model cannot look at are answered with the class shares of its training rows "
+        lead += "(of numbers, their median). "
     if rows["rejected_in_review"]:
         lead += f"{rows['rejected_in_review']:,} rows rejected in review are left out. "
     if metrics.get("unlabelled"):
         lead += f"No row is labelled for {html.text(', '.join(metrics['unlabelled']))}: nothing is known of that here. "
-    lead += "Scores are percentages; brackets are 95% intervals, for which groups (else photos) are resampled as a whole."
+    lead += "Scores without a unit are percentages; brackets are 95% intervals (groups, else photos, resampled as a whole)."
     parts = [
         html.paragraph(f"Evaluation of the {html.text(run['output'])} output", "eyebrow"),
         f"<h1>{html.text(run['name'])}, seed {run['seed']}, stage {run['stage']}</h1>",
