@@ -162,7 +162,7 @@ def test_history_comes_back_as_training_wrote_it(tmp_path):
             {"val/age/accuracy": [0.3, 0.4, 0.5], "val/age/macro_f1": [0.3, 0.4, 0.5], "val/age/nll": [1, 1, 1]},
             ["accuracy", "macro_f1"],
         ),
-        ({"val/age/mae": [NAN] * 3, "val/age/mae_to_midpoint": [9, 8, 7], "val/age/inside": [NAN] * 3}, ["mae_to_midpoint"]),
+        ({"val/age/mae": [NAN] * 3, "val/age/mae_to_midpoint": [9, 8, 7], "val/age/inside": [0.1, 0.2, 0]}, ["mae_to_midpoint"]),
         ({"val/age/map": [0.1, 0.2, NAN]}, ["map"]),
         ({}, []),
     ],

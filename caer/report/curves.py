@@ -16,7 +16,7 @@ from caer.report.plots import WIDTH, new_figure, png
 from caer.report.style import COLOURS
 
 Epoch = Mapping[str, float]
-SHARES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "map": "mAP", "micro_f1": "micro-F1", "inside": "inside the interval"}
+SHARES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "map": "mAP", "micro_f1": "micro-F1"}
 """Scores between 0 and 1, in the order of preference."""
 ERRORS = {"mae": "MAE", "mae_to_midpoint": "MAE to the bin's midpoint", "rmse": "RMSE"}
 """Scores in the task's unit."""
