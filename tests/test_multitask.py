@@ -86,6 +86,18 @@ def test_bknets_parameters_by_hand():
     assert sum(p.numel() for p in whole.parameters()) == convs + norms + 3 * head + answers == 3_733_419
 
 
+@pytest.mark.parametrize("name", ["bknet_smile_emotion_gender", "bknet_smile_age_gender"])
+def test_bknet_is_trained_as_published(name):
+    whole = load_config(ROOT / f"configs/multitask/{name}.yaml")
+    stage = whole.stages[1]
+    sgd = {"type": "sgd", "lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}
+    assert sgd.items() <= stage.optimizer.model_dump().items()
+    assert {"type": "decay", "gamma": 0.95, "every": 2000, "min_lr": 0}.items() <= stage.schedule.model_dump().items()
+    assert stage.augmentation.model_dump() == {"flip": 0.5, "pad": 10, "rotate": 10, "crop_scale": 1, "color": 0}
+    assert (whole.data.batch_size, whole.model.heads, whole.model.dropout) == (128, [256, 256], 0.5)
+    assert [source.weight for source in whole.data.sources if "genki4k" in str(source.manifest)] == [10]
+
+
 def test_bknet_sees_bytes_minus_128_over_255_in_grey():
     model = build_model(config(face={"backbone": "bknet"})).eval()
     seen = []

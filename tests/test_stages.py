@@ -116,6 +116,12 @@ def test_step_divides_every_so_many_epochs():
     assert rates_of({"type": "step", "step_size": 1, "gamma": 0.1, "min_lr": 0.05}, 3) == pytest.approx([1, 0.1, 0.05])
 
 
+def test_decay_falls_after_so_many_updates_whatever_the_epoch():
+    schedule = Schedule(type="decay", gamma=0.95, every=2000)
+    rates = [rate(schedule, 0.01, epoch, 9, scores=(), mode="max", updates=n) for epoch in (0, 5) for n in (0, 1999, 2000, 6001)]
+    assert rates == pytest.approx([0.01, 0.01, 0.0095, 0.01 * 0.95**3] * 2)
+
+
 def test_plateau_agrees_with_torchs_scheduler():
     scores = [0.1, 0.3, 0.3, 0.29, 0.3, 0.28, 0.2, 0.31, 0.31, 0.31, 0.31, 0.31, 0.31]
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)

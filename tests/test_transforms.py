@@ -80,6 +80,27 @@ def test_face_and_scene_are_mirrored_together():
     assert 15 < sum(mirrored) < 45
 
 
+def test_padding_cuts_a_window_from_the_mirrored_surroundings():
+    wide, moved, places = np.pad(FACE, ((10, 10), (10, 10), (0, 0)), mode="reflect"), augment(**NONE | {"pad": 10}), set()
+    for row in range(30):
+        face = moved(pictures(), 0, row)["face"]
+        windows = [(y, x) for y in range(21) for x in range(21) if np.array_equal(wide[y : y + 48, x : x + 48], face)]
+        assert len(windows) == 1
+        places.update(windows)
+    assert len(places) > 20
+    assert all(max(side) - min(side) > 14 for side in zip(*places, strict=True))
+
+
+def test_a_turn_is_to_either_side_and_no_larger_than_said():
+    turned, degrees = augment(**NONE | {"rotate": 10.0}), []
+    for row in range(40):
+        turned(pictures(), 0, row)
+        (turn,) = turned._face.transforms
+        degrees.append(np.degrees(np.arcsin(turn.params["matrix"][0, 1])))
+    assert -10 <= min(degrees) < -6
+    assert 6 < max(degrees) <= 10
+
+
 def test_nothing_asked_nothing_changed():
     assert same(augment(**NONE)(pictures(), 0, 0), pictures())
 
