@@ -15,9 +15,11 @@ from caer.ablation.config import load_ablation
 from caer.ablation.execute import execute
 from caer.ablation.plan import plan
 from caer.ablation.results import load_results
+from caer.ablation.sharing import is_same_stage
 from caer.engine.checkpoint import read_provenance, read_weights, stage_folder
 from caer.engine.run import fit_stage
 from caer.evaluation.ledger import read_ledger
+from caer.models.backbones import build_backbone
 from preprocessing.errors import UserError
 
 
@@ -106,6 +108,24 @@ def test_finished_runs_elsewhere_are_adopted(finished_once, tmp_path, monkeypatc
     calls = counted(monkeypatch)
     run(made_ablation(tmp_path, data(folder), adopt=[str(folder / "runs/made/gating")]), only=["gating"])
     assert calls == []
+
+
+def test_a_stage_is_the_same_only_with_the_weight_file_and_number_format_of_now(tmp_path, monkeypatch):
+    weights = tmp_path / "pretrained.pth"
+    torch.save(build_backbone("test_efficientnet", 48).net.state_dict(), weights)
+    face = {"stages": [1], "set": {"model.face.weights": str(weights)}}
+    ablation = load_ablation(made_ablation(tmp_path, variants={"face": face}, set={"precision": "auto"}))
+    config = plan(ablation)[0].config
+    folder = fit_stage(config, 1).folder
+    assert is_same_stage(folder, config, 1)
+    with monkeypatch.context() as patch:
+        was = read_provenance(folder)["precision"]
+        patch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: was == "32")  # another processor
+        assert not is_same_stage(folder, config, 1)
+    torch.save(build_backbone("test_efficientnet", 48).net.state_dict(), weights)
+    assert not is_same_stage(folder, config, 1)
+    weights.unlink()
+    assert not is_same_stage(folder, config, 1)
 
 
 def test_results_hold_scores_times_and_what_is_shared(finished_once):

@@ -4,6 +4,9 @@ A stage's recipe is a hash of everything that its weights depend on: its resolve
 the model only what the stage builds), the seed, the manifests' row hashes, and the recipes of the stages it starts from. The
 commit of the code is no part of it. A stage that is taken over keeps its weights, history and provenance, bit for bit, and lies
 in the other run's folder like one that was trained there.
+
+A recipe holds what the settings say. What they meant when the stage was trained, its provenance knows: which file lay at
+`weights: PATH`, which number format `precision: auto` was. A stage is the same only if they mean that here and now, too.
 """
 
 import json
@@ -17,7 +20,8 @@ import yaml
 
 from caer.config import Config, load_config
 from caer.engine.checkpoint import finished, read_provenance
-from caer.engine.provenance import relevant
+from caer.engine.precision import resolve_device, resolve_precision
+from caer.engine.provenance import relevant, weight_files
 from preprocessing.files import read_json, sha256_bytes, sha256_file, write_atomic, write_json
 
 TAKEN_OVER = ("best.safetensors", "best.ckpt", "last.ckpt", "metrics.csv")
@@ -54,15 +58,29 @@ def manifest_hash(manifest: Path) -> str | None:
 
 
 def is_same_stage(folder: Path, config: Config, stage: int) -> bool:
-    """Whether a folder holds the finished stage that `config` asks for, begun from the weights that its run holds."""
+    """Whether a folder holds the finished stage that training `config` here and now would give."""
     if not (folder / "config.yaml").is_file() or not finished(folder):
         return False
     facts = read_provenance(folder)
     row_hashes = {source["path"]: source["row_hash"] for source in facts["manifests"]}
     if recipe(load_config(folder / "config.yaml"), stage, row_hashes) != recipe(config, stage):
         return False
+    if facts["precision"] != resolve_precision(config, resolve_device(config)):
+        return False
+    return _begins_with(facts, config, stage)
+
+
+def _begins_with(facts: Mapping[str, Any], config: Config, stage: int) -> bool:
+    """Whether the stage of a provenance began with the weights that `config` names: of its run's stages, and of files."""
     own = {part: config.run_folder / origin / "best.safetensors" for part, origin in config.stage(stage).init.items()}
-    return all(facts["init"][part]["sha256"] == sha256_file(path) for part, path in own.items() if path.is_file())
+    if not all(facts["init"][part]["sha256"] == sha256_file(path) for part, path in own.items() if path.is_file()):
+        return False
+    loaded = {part: file["sha256"] for part, file in facts.get("weights", {}).items()}
+    return loaded == {part: _hash(path) for part, path in weight_files(config, stage).items()}
+
+
+def _hash(path: Path) -> str | None:
+    return sha256_file(path) if path.is_file() else None
 
 
 def take_over(folder: Path, config: Config, stage: int) -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from caer.config import Config, load_config
+from caer.models.pretrained import NAMED_WEIGHTS
 from preprocessing.errors import UserError
 from preprocessing.files import read_json
 
@@ -102,6 +103,18 @@ def relevant(config: Config, stage: int) -> dict[str, Any]:
     if not config.uses_holdout:
         settings["data"].pop("holdout_fraction")
     return dict(_flatten(settings))
+
+
+def weight_files(config: Config, stage: int) -> dict[str, Path]:
+    """By part (`face`, `context`, or `model`, the whole network) the file of `weights: PATH` that a stage begins with.
+
+    Weights that have a name, and parts that begin with another stage's weights, have none.
+    """
+    settings, init = relevant(config, stage), config.stage(stage).init
+    named = {part: settings.get(f"model.{part}.weights", "none") for part in ("face", "context") if part not in init}
+    if named:
+        named["model"] = settings.get("model.weights", "none")
+    return {part: Path(weights).expanduser() for part, weights in named.items() if weights not in NAMED_WEIGHTS}
 
 
 def _flatten(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -22,6 +22,7 @@ from caer.engine.checkpoint import (
     fill,
     finished,
     read_checkpoint,
+    read_provenance,
     read_weights,
     save_checkpoint,
     save_weights,
@@ -31,7 +32,7 @@ from caer.engine.history import Progress, say, write_csv
 from caer.engine.module import Row, StageModule, check_monitor, monitor_key, stalled
 from caer.engine.optim import best_epoch
 from caer.engine.precision import resolve_device, resolve_precision
-from caer.engine.provenance import check_same_settings, provenance
+from caer.engine.provenance import check_same_settings, provenance, weight_files
 from caer.engine.stages import count_parameters, load_part
 from caer.models import build_model, check_model
 from caer.tasks import build_tasks
@@ -141,6 +142,7 @@ class _Fit:
             self.precision = self.checkpoint["precision"]
         self.origins = self._origins()
         self.model = self._model()
+        self.begun_from = self._begun_from()
         self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         for name, task in self.tasks.items():
             task.fit(np.asarray(self.data.class_counts[name]))
@@ -174,6 +176,17 @@ class _Fit:
         for part, path in self.origins.items():
             load_part(model, part, read_weights(path)[0], str(path))
         return model
+
+    def _begun_from(self) -> dict[str, Any]:
+        """`init` and `weights`: by part the file that it began with; of a resumed stage as they were at its start."""
+        if self.checkpoint is not None:
+            facts = read_provenance(self.folder)
+            return {"init": facts["init"], "weights": facts.get("weights", {})}
+        files = {"init": self.origins, "weights": weight_files(self.config, self.number)}
+        return {
+            kind: {part: {"file": str(path), "sha256": sha256_file(path)} for part, path in parts.items()}
+            for kind, parts in files.items()
+        }
 
     def _module(self) -> StageModule:
         checkpoint = self.checkpoint or {"history": [], "global_step": 0, "optimizer": None}
@@ -322,8 +335,7 @@ class _Fit:
     def _write_provenance(self, **facts: Any) -> None:
         trainable, total = count_parameters(self.model)
         parameters = {"trainable": trainable, "total": total}
-        origins = {part: {"file": str(path), "sha256": sha256_file(path)} for part, path in self.origins.items()}
-        known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, "init": origins}
+        known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, **self.begun_from}
         known["monitor"] = self.config.monitor.model_dump()
         write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))
 

@@ -21,6 +21,9 @@ from caer.models.backbones import Backbone, TimmBackbone
 from preprocessing.errors import UserError
 from preprocessing.files import sha256_file
 
+NAMED_WEIGHTS = ("hub", "lite0-wheel", "none")
+"""What `weights` may say besides the path of a file."""
+
 PROBE_SECONDS = 2.0
 """How long to wait for a sign of the model hub; timm's own retries take 46 s."""
 
