@@ -1,6 +1,7 @@
 """Wrong input, damaged files and a full disk end in one line that says what to do; what was lost is made again."""
 
 import errno
+import json
 import shutil
 import sys
 
@@ -14,6 +15,7 @@ from made_manifest import made_config, made_manifest
 from made_predictions import made_predictions
 from PIL import Image
 
+from caer import __main__ as cli
 from caer.engine.run import fit_stage
 from caer.evaluation.ledger import read_ledger, record_look
 from caer.evaluation.predictions import Predictions, read_predictions, write_predictions
@@ -83,6 +85,46 @@ def test_an_attempt_that_failed_before_its_first_epoch_binds_nothing(tmp_path):
     with pytest.raises(UserError, match="not finite"):
         fit_stage(config(optimizer={"lr": 1e30}), 1)
     assert fit_stage(config(), 1).epochs == 1
+
+
+BEGUN = {"stage": 1, "finished": False, "precision": "32", "manifests": [], "class_counts": {}, "init": {}}
+BEGUN["parameters"] = {"total": 1, "trainable": 1}
+FINISHED = {"finished": True, "best_score": 0.5, "best_epoch": 1, "epochs": 1, "seconds": 1.0, "weights_sha256": "0" * 64}
+
+
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ([BEGUN], "given a list"),
+        ("finished", "given a str"),
+        ({"finished": True}, "stage: Field required"),
+        (BEGUN | {"finished": True}, "best_score: Field required (and 4 more)"),
+        (BEGUN | FINISHED | {"stage": "1"}, "stage: Input should be a valid integer, given '1'"),
+        (BEGUN | FINISHED | {"manifests": {"path": "x"}}, "manifests: Input should be a valid list"),
+        (BEGUN | FINISHED | {"manifests": ["x"]}, "manifests.0: Input should be a valid dictionary"),
+        (BEGUN | FINISHED | {"manifests": [{"path": "x"}]}, "manifests.0.row_hash: Field required"),
+        (BEGUN | FINISHED | {"class_counts": {"emotion": 3}}, "class_counts.emotion: Input should be a valid list, given 3"),
+        (BEGUN | FINISHED | {"init": {"face": "stage1"}}, "init.face: Input should be a valid dictionary"),
+        (BEGUN | FINISHED | {"precision": "16"}, "precision: Input should be '32' or 'bf16', given '16'"),
+        (BEGUN | FINISHED | {"seconds": None}, "seconds: Input should be a valid number, given None"),
+    ],
+)
+def test_a_provenance_of_another_shape_is_one_line(tmp_path, monkeypatch, capsys, command, facts, words):
+    stage = tmp_path / "seed1" / "stage1"
+    stage.mkdir(parents=True)
+    (stage / "provenance.json").write_text(json.dumps(facts))
+    (tmp_path / "photo.jpg").touch()
+    photos = [str(tmp_path / "photo.jpg")] if command == "predict" else []
+    monkeypatch.setattr(sys, "argv", ["caer", command, str(stage.parent), *photos])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {stage / 'provenance.json'}: ")
+    assert words in error
+    assert error.endswith(f"; delete {stage} and train that stage again\n")
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from caer.config import Config, load_config
+from caer.engine.facts import check_facts
 from caer.models import build_model
 from caer.tasks import Task, build_tasks
 from gating.model import TwoBranchNet
@@ -158,9 +159,8 @@ def read_provenance(stage: Path) -> dict[str, Any]:
         UserError: missing, or not what `fit_stage` wrote.
     """
     path = stage / "provenance.json"
-    facts = read_json(path, "a stage's provenance")
-    if not isinstance(facts, dict) or not isinstance(facts.get("stage"), int):
-        raise UserError(f"{path}: damaged, it names no stage; delete {stage} and train that stage again")
+    facts: dict[str, Any] = read_json(path, "a stage's provenance")
+    check_facts(facts, path)
     return facts
 
 

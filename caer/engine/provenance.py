@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from caer.config import Config, load_config
+from caer.engine.checkpoint import read_provenance
 from caer.models.pretrained import NAMED_WEIGHTS
 from preprocessing.errors import UserError
 from preprocessing.files import read_json
@@ -139,7 +140,7 @@ def check_same_settings(folder: Path, config: Config, stage: int) -> None:
         raise UserError(f"{folder} was trained with other settings: {shown}{more}; {remedy}")
     if not (folder / "provenance.json").is_file():
         return
-    for source in read_json(folder / "provenance.json", "a stage's provenance")["manifests"]:
+    for source in read_provenance(folder)["manifests"]:
         sidecar = Path(source["path"]).with_suffix(".json")
         if sidecar.is_file() and read_json(sidecar, "a manifest's sidecar").get("row_hash") != source["row_hash"]:
             raise UserError(f"{folder} was trained on another version of {source['path']}; {remedy}")

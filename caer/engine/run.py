@@ -38,7 +38,7 @@ from caer.models import build_model, check_model
 from caer.tasks import build_tasks
 from gating.model import TwoBranchNet
 from preprocessing.errors import UserError
-from preprocessing.files import read_json, sha256_file, sole_writer, write_atomic, write_json
+from preprocessing.files import sha256_file, sole_writer, write_atomic, write_json
 from preprocessing.memory import keep_freed_memory
 
 
@@ -110,7 +110,7 @@ def _already_done(config: Config, stage: int, folder: Path) -> StageResult | Non
     check_same_settings(folder, config, stage)
     if not finished(folder):
         return None
-    facts = read_json(folder / "provenance.json", "a stage's provenance")
+    facts = read_provenance(folder)
     for part, origin in facts["init"].items():
         weights = Path(origin["file"])
         if weights.is_file() and sha256_file(weights) != origin["sha256"]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from caer.engine.checkpoint import read_provenance
 from caer.report.html import Estimate
 from preprocessing.errors import UserError
 from preprocessing.files import read_json
@@ -54,12 +55,10 @@ def find_stages(runs: Path) -> list[StageEntry]:
 def _entry(runs: Path, folder: Path) -> StageEntry:
     name = folder.relative_to(runs).as_posix()
     try:
-        facts = read_json(folder / "provenance.json", "a stage's provenance")
+        facts = read_provenance(folder)
     except UserError as error:
         missing = not (folder / "provenance.json").exists()
         return StageEntry(name, folder, {}, "not finished" if missing else str(error))
-    if not isinstance(facts, dict):
-        return StageEntry(name, folder, {}, "provenance.json is no list of facts")
     return StageEntry(name, folder, facts, "" if facts.get("finished") else "not finished")
 
 
