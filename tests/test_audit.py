@@ -14,7 +14,7 @@ from caer.audit import findings
 from caer.audit.run import audit_manifest
 from preprocessing.errors import UserError
 from preprocessing.images import decode_jpeg, encode_jpeg
-from preprocessing.manifest import read_manifest, read_part, row_hash
+from preprocessing.manifest import read_manifest, read_part, row_hash, write_manifest
 
 
 def call(monkeypatch, capsys, *arguments):
@@ -126,6 +126,19 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, monkeypatch, capsys):
     with pytest.raises(UserError, match="row_hash differs"):
         audit_manifest(path)
     assert call(monkeypatch, capsys, tmp_path / "none.parquet")[0] == 2
+
+
+@pytest.mark.parametrize("column", ["group", "split", "image_file"])
+@pytest.mark.parametrize("rows", [1, 3])
+def test_null_where_a_text_belongs_is_one_line(tmp_path, monkeypatch, capsys, column, rows):
+    path = photo_manifest(tmp_path, clean_lines(3))
+    lines = [row | ({column: None} if i < rows else {}) for i, row in enumerate(read_part(path))]
+    write_manifest(tmp_path, [lines], {"age": "double", "emotion": "string"}, {})
+    code, out, err = call(monkeypatch, capsys, path, "--resplit")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {path}: {rows} of 3 rows have null as {column}, first sample {lines[0]['sample_id']}; ")
+    assert err.endswith("write the manifest with '' there\n")
+    assert err.count("\n") == 1
 
 
 def leaky_lines(count: int, rng: np.random.Generator):

@@ -22,6 +22,8 @@ from preprocessing.fingerprint import Fingerprint, copies, near_duplicates, read
 from preprocessing.manifest import Manifest, read_manifest, row_hash
 from preprocessing.progress import progress
 
+_TEXTS = ("sample_id", "source", "image", "split", "group", "status", "face_file", "image_file")
+
 _PIECE = 256
 """Photos between two signs of progress."""
 
@@ -38,10 +40,11 @@ def read_pictures(path: str | Path, threads: int = 4) -> Pictures:
     """Read a manifest and compare its photos.
 
     Raises:
-        UserError: no manifest, rows that are not those of its sidecar, or photos that are absent or damaged.
+        UserError: no manifest, rows that are not those of its sidecar or lack a text, or photos that are absent or damaged.
     """
     manifest = read_manifest(path)
     rows = manifest.rows.reset_index(drop=True)
+    _check_texts(rows, path)
     if row_hash(rows) != manifest.meta.get("row_hash"):
         raise UserError(f"{path}: its rows are not those that its sidecar describes (row_hash differs); preprocess anew")
     codes, files = pd.factorize(rows["image_file"].mask(rows["image_file"] == ""))
@@ -54,6 +57,17 @@ def read_pictures(path: str | Path, threads: int = 4) -> Pictures:
         else dict.fromkeys(photos, alone)
     )
     return Pictures(manifest, rows.assign(unit=_units(rows)))
+
+
+def _check_texts(rows: pd.DataFrame, path: str | Path) -> None:
+    """Refuse rows without a text where an empty one would say that there is none: they would neither leak nor be clean."""
+    for column in _TEXTS:
+        lacking = rows["sample_id"][rows[column].isna()]
+        if len(lacking):
+            raise UserError(
+                f"{path}: {len(lacking)} of {len(rows)} rows have null as {column}, first sample {lacking.iloc[0]}; expected a "
+                f"text, empty where there is none; write the manifest with '' there"
+            )
 
 
 def _fingerprints(folder: Path, files: Sequence[str], threads: int) -> list[Fingerprint]:
