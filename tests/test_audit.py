@@ -10,7 +10,7 @@ import pytest
 from made_photos import clean_lines, photo, photo_manifest
 
 from caer import __main__ as cli
-from caer.audit import findings
+from caer.audit import findings, pictures
 from caer.audit.run import audit_manifest
 from preprocessing.errors import UserError
 from preprocessing.images import decode_jpeg, encode_jpeg
@@ -138,6 +138,22 @@ def test_null_where_a_text_belongs_is_one_line(tmp_path, monkeypatch, capsys, co
     assert (code, out) == (2, "")
     assert err.startswith(f"error: {path}: {rows} of 3 rows have null as {column}, first sample {lines[0]['sample_id']}; ")
     assert err.endswith("write the manifest with '' there\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--resplit", "--task", "age"], "unknown task with names for labels 'age'; known: emotion"),
+        (["--labels", "{}/none.parquet"], "none.parquet: no such file"),
+    ],
+)
+def test_arguments_are_checked_before_any_photo_is_read(tmp_path, monkeypatch, capsys, options, words):
+    path = photo_manifest(tmp_path, clean_lines(5))
+    monkeypatch.setattr(pictures, "read_fingerprint", lambda file: pytest.fail("a photo was read"))
+    code, out, err = call(monkeypatch, capsys, path, *(option.format(tmp_path) for option in options))
+    assert (code, out) == (2, "")
+    assert words in err
     assert err.count("\n") == 1
 
 

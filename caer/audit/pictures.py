@@ -1,7 +1,8 @@
 """A manifest with the clusters of its pictures.
 
 Enters: a manifest. Leaves: its rows with `copy`, `cluster` and `unit`, numbers that rows share whose photos are equal pixel for
-pixel, near duplicates, or must share a split: near duplicates, one group, or both in turn.
+pixel, near duplicates, or must share a split: near duplicates, one group, or both in turn. Reading the rows and reading the
+photos are two steps: the second takes minutes where there are many.
 
 Compared are the stored photos (`image_file`): whole, unmasked, reduced to a short side of at most 256 px. Originals that are
 equal are stored equal, since preprocessing is deterministic.
@@ -9,7 +10,7 @@ equal are stored equal, since preprocessing is deterministic.
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,17 +37,27 @@ class Pictures:
     rows: pd.DataFrame
 
 
-def read_pictures(path: str | Path, threads: int = 4) -> Pictures:
-    """Read a manifest and compare its photos.
+def read_audited(path: str | Path) -> Manifest:
+    """Read a manifest whose rows can be relied on; their numbers are 0, 1, 2, ...
 
     Raises:
-        UserError: no manifest, rows that are not those of its sidecar or lack a text, or photos that are absent or damaged.
+        UserError: no manifest, or rows that are not those of its sidecar or lack a text.
     """
     manifest = read_manifest(path)
     rows = manifest.rows.reset_index(drop=True)
     _check_texts(rows, path)
     if row_hash(rows) != manifest.meta.get("row_hash"):
         raise UserError(f"{path}: its rows are not those that its sidecar describes (row_hash differs); preprocess anew")
+    return replace(manifest, rows=rows)
+
+
+def compare_pictures(manifest: Manifest, threads: int = 4) -> Pictures:
+    """Read and compare the photos of a manifest that `read_audited` gave.
+
+    Raises:
+        UserError: photos that are absent or damaged.
+    """
+    rows = manifest.rows
     codes, files = pd.factorize(rows["image_file"].mask(rows["image_file"] == ""))
     prints = _fingerprints(manifest.folder, files, threads)
     alone = np.arange(len(files), len(files) + len(rows))  # rows without a picture

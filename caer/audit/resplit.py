@@ -48,7 +48,7 @@ def resplit(rows: pd.DataFrame, task: str = "") -> Resplit:
     placed = rows[rows["split"] != ""]
     names = sort_splits(placed["split"])
     before = pd.Categorical(placed["split"], names).codes.astype(int)
-    task = _balanced_task(placed, task)
+    task = balanced_task(placed, task)
     labels = placed[f"label_{task}"].fillna("") if task else pd.Series("", index=placed.index)
     classes = pd.factorize(labels, sort=True)[0]
     after = assign(placed["unit"].to_numpy(), placed["image"].to_numpy(), before, classes, len(names))
@@ -89,8 +89,12 @@ def _largest_first(units: np.ndarray, images: np.ndarray, rows: np.ndarray) -> l
     return sorted(members, key=lambda m: (-len(m), hashlib.sha256(min(images[m]).encode()).hexdigest()))
 
 
-def _balanced_task(rows: pd.DataFrame, given: str) -> str:
-    """The task whose class shares are kept; empty where no labels are names."""
+def balanced_task(rows: pd.DataFrame, given: str) -> str:
+    """The task whose class shares are kept: the given one, or the first with names for labels; empty where there is none.
+
+    Raises:
+        UserError: no labels of the given task are names.
+    """
     named = [c.removeprefix("label_") for c in labels_of(rows) if not pd.api.types.is_numeric_dtype(rows[c])]
     if given and given not in named:
         raise unknown_name("task with names for labels", given, named)

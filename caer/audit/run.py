@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from caer.audit.findings import find
 from caer.audit.labels import suspects
-from caer.audit.pictures import read_pictures
-from caer.audit.resplit import resplit, write_resplit
+from caer.audit.pictures import compare_pictures, read_audited
+from caer.audit.resplit import balanced_task, resplit, write_resplit
 from preprocessing.files import write_atomic, write_json
 from preprocessing.fingerprint import AGREEMENT, DISTANCE
 
@@ -62,11 +60,13 @@ def audit_manifest(
     """
     path = Path(path)
     path = path / "manifest.parquet" if path.is_dir() else path
-    pictures = read_pictures(path)
-    findings = {"schema_version": SCHEMA_VERSION, **_origin(path, pictures.manifest.meta), **find(pictures.rows)}
-    suspected: pd.DataFrame | None = None
-    if predictions:
-        suspected, findings["suspects"] = suspects(predictions, pictures.rows)
+    manifest = read_audited(path)
+    task = balanced_task(manifest.rows, task) if new_splits else ""
+    suspected, suspect_counts = suspects(predictions, manifest.rows) if predictions else (None, None)
+    pictures = compare_pictures(manifest)  # slow, so after all that the arguments can get wrong
+    findings = {"schema_version": SCHEMA_VERSION, **_origin(path, manifest.meta), **find(pictures.rows)}
+    if suspect_counts is not None:
+        findings["suspects"] = suspect_counts
     new = resplit(pictures.rows, task) if new_splits else None
     out = out or path.parent
     prefix = "" if path.stem == "manifest" else f"{path.stem}_"
