@@ -45,6 +45,17 @@ def read_json(path: str | Path, expected: str) -> Any:
         raise UserError(f"{path}: cannot be read as {expected} ({error})") from None
 
 
+def file_within(folder: Path, name: object) -> Path | None:
+    """A file that a foreign table names, links resolved, if it lies in the folder, whatever its name says; else None."""
+    if not isinstance(name, str):
+        return None
+    try:
+        path = (folder / name).resolve()
+        return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long, with a null byte, links in a circle
+        return None
+
+
 def sha256_bytes(content: bytes) -> str:
     """SHA-256 of bytes in lower-case hex."""
     return hashlib.sha256(content).hexdigest()

@@ -362,6 +362,20 @@ def test_a_sheet_shows_each_face_and_escapes_foreign_names(library):
         contact_sheet(rows * 60, query.root, "true", query.columns)
 
 
+@pytest.mark.parametrize("path", ["../outside.png", "{}/outside.png", "link.png", "linked/outside.png", "circle.png", "a\0b.png"])
+def test_a_sheet_neither_shows_nor_links_what_lies_outside_the_folder(tmp_path, path):
+    root = tmp_path / "photos"
+    write(root / "inside.png", 0)
+    write(tmp_path / "outside.png", 1)
+    (root / "link.png").symlink_to(tmp_path / "outside.png")
+    (root / "linked").symlink_to(tmp_path)
+    (root / "circle.png").symlink_to(root / "circle.png")
+    rows = [{"path": name, "box": None, "status": "ok", "answered_by": "model"} for name in ("inside.png", path.format(tmp_path))]
+    page = contact_sheet(rows, root, "true", ["path"])
+    assert page.count('class="sample"') == 2
+    assert page.count("data:image/jpeg") == page.count("file://") == page.count("no longer there") == 1
+
+
 def test_the_command_loads_nothing_heavy_and_prints_paths(library):
     code = (
         "import sys; sys.argv = ['caer', 'search', *sys.argv[1:]]\n"

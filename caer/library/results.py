@@ -12,7 +12,7 @@ from typing import Any
 
 from caer.library.query import LibraryQuery
 from preprocessing.errors import UserError
-from preprocessing.files import write_atomic
+from preprocessing.files import file_within, write_atomic
 
 SIDE = 300
 """Pixels of a picture on the sheet."""
@@ -61,7 +61,7 @@ def as_csv(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> str:
 
 
 def contact_sheet(rows: Sequence[dict[str, Any]], root: Path, where: str, columns: Sequence[str]) -> str:
-    """A page with a card a face: the face in its surroundings, its answers, a link to the photo.
+    """A page with a card a face: the face in its surroundings, its answers, a link to the photo; only photos below `root`.
 
     Raises:
         UserError: more than `MOST` rows.
@@ -84,10 +84,12 @@ def _card(row: dict[str, Any], root: Path, tasks: Sequence[str]) -> str:
     answers = ", ".join(_answer(row, name) for name in tasks if row[name] is not None)
     headline = answers or row["status"].replace("_", " ")
     source = "no face: from the context" if row["answered_by"] == "context" else ""
-    picture = face_picture(root / row["path"], row["box"])
+    file = file_within(root, row["path"])
+    picture = None if file is None else face_picture(file, row["box"])
     shown = "" if picture is None else f'<div class="shots">{html.image(picture, row["path"])}</div>'
     address = "file://" + urllib.parse.quote(str((root / row["path"]).absolute()))
-    link = f'<a href="{html.text(address)}">{html.text(row["path"])}</a>'
+    name = html.text(row["path"])
+    link = name if file is None else f'<a href="{html.text(address)}">{name}</a>'
     missing = "the photo is no longer there, or cannot be read" if picture is None else ""
     lines = [html.paragraph(html.text(headline)), *(html.paragraph(html.text(x), "fine") for x in (source, missing) if x)]
     return f'<div class="sample">{shown}{"".join(lines)}{html.paragraph(link, "fine")}</div>'

@@ -11,6 +11,7 @@ from typing import Any
 
 from caer.web.journal import Journal
 from caer.web.samples import SUSPECTS, Samples
+from preprocessing.files import file_within
 from preprocessing.manifest import read_manifest
 
 _COLUMNS = {"face": "face_file", "photo": "image_file"}
@@ -64,7 +65,7 @@ class Bench:
         if kind not in _COLUMNS or sample_id not in loaded.place:
             return None
         name = loaded.samples.rows[_COLUMNS[kind]].iloc[loaded.place[sample_id]]
-        return jailed(self.folder, name)
+        return file_within(self.folder, name)
 
     def decide(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Write a decision and say how its sample stands then, and how many samples were decided about.
@@ -78,14 +79,6 @@ class Bench:
         identity = fields["sample_id"]
         row = loaded.samples.rows.iloc[loaded.place[identity]].to_dict()
         return {"standing": loaded.samples.standing(identity, row, decisions), "reviewed": len(decisions.history)}
-
-
-def jailed(folder: Path, name: object) -> Path | None:
-    """A file that a manifest names, if it lies in the manifest's folder, whatever its name says."""
-    if not isinstance(name, str) or not name:
-        return None
-    path = (folder / name).resolve()
-    return path if path.is_relative_to(folder.resolve()) and path.is_file() else None
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from threading import Lock
 from typing import Any
 
 from caer.library.query import LibraryQuery
+from preprocessing.files import file_within
 
 _SHOWN = ("path", "rank", "status", "answered_by", "box", "score")
 
@@ -88,8 +89,7 @@ class PhotoStore:
 
     def file(self, row: Mapping[str, Any]) -> Path | None:
         """The photo of a row, if it lies in the indexed folder, whatever the row says."""
-        path = (self.root / str(row["path"])).resolve()
-        return path if path.is_relative_to(self.root.resolve()) and path.is_file() else None
+        return file_within(self.root, row["path"])
 
     def headline(self, row: Mapping[str, Any]) -> str:
         """What was answered, in a few words."""
