@@ -15,16 +15,18 @@ from caer.config import Config
 from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
 from caer.export import export
-from caer.export.card import shareable
+from caer.export.card import shareable, shareable_settings
 from caer.export.export import export_run
 from caer.export.graph import Flat
 from caer.models.caer_net import caer_net
 from caer.predict import Photo, Predictor
-from caer.predict.networks import OnnxNetwork
+from caer.predict.networks import OnnxNetwork, TorchNetwork
 from caer.tasks import classification
 from preprocessing.errors import UserError
+from preprocessing.files import sha256_file, write_atomic
 from preprocessing.images import encode_png
-from preprocessing.settings import validate
+from preprocessing.lookup import plugin_config
+from preprocessing.settings import Settings, validate
 
 CLASSES = ["smile", "sad", "angry"]
 
@@ -113,6 +115,34 @@ def test_safetensors_hold_the_whole_network(run, tmp_path):
     with safe_open(file, "pt") as stored, safe_open(run / "stage3" / "best.safetensors", "pt") as trained:
         assert set(stored.keys()) == set(trained.keys())
         assert json.loads(stored.metadata()["caer"])["config"]["name"] == "made"
+
+
+def test_of_a_detectors_files_names_and_hashes_are_exported(run, tmp_path, monkeypatch):
+    from safetensors import safe_open
+
+    boxes = tmp_path / "lists" / "boxes.csv"
+    write_atomic(boxes, "a.jpg,1,2,3,4\n")
+    helper = {"type": "retinaface_r50", "weights": str(tmp_path / "gone.pth")}
+    settings = Settings(detector={"type": "boxes", "files": [str(boxes)], "landmarks_from": helper})
+    monkeypatch.setattr(TorchNetwork, "settings", settings)
+    file = export_run(run, "safetensors", tmp_path / "out")
+    for written in file.parent.iterdir():
+        assert str(tmp_path) not in written.read_bytes().decode("latin1")
+    card = json.loads((file.parent / "card.json").read_text())
+    detector = card["preprocessing"]["detector"]
+    assert detector["files"] == [{"file": "boxes.csv", "sha256": sha256_file(boxes)}]
+    assert detector["landmarks_from"]["weights"] == {"file": "gone.pth", "sha256": None}
+    with safe_open(file, "pt") as stored:
+        inside = validate(Settings, json.loads(stored.metadata()["caer"])["settings"], file)
+    config = plugin_config("preprocessing.detectors", inside.detector, file)
+    assert config.files == [Path("boxes.csv")]
+    assert config.landmarks_from["weights"] == "gone.pth"
+
+
+def test_a_detectors_default_file_is_left_to_the_machine_that_uses_it():
+    settings = Settings(detector={"type": "retinaface_r50"})
+    assert "weights" not in shareable_settings(settings)["detector"]
+    assert shareable_settings(settings, hashes=True)["detector"]["weights"]["file"] == "retinaface.pth"
 
 
 def test_what_answers_otherwise_is_refused_and_nothing_is_left(run, tmp_path, monkeypatch):

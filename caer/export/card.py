@@ -9,7 +9,9 @@ from typing import Any
 
 from caer.predict.answers import names_of
 from caer.predict.networks import TorchNetwork
-from preprocessing.files import read_json
+from preprocessing.files import read_json, sha256_file
+from preprocessing.lookup import plugin_config
+from preprocessing.settings import Settings
 
 INTENDED = (
     "Research on context-aware recognition of apparent expressions, and finding one's own photos by how the people in them look."
@@ -53,7 +55,7 @@ def make_card(network: TorchNetwork, kind: str) -> dict[str, Any]:
         "parameters": sum(p.numel() for p in network.model.parameters()),
         "tasks": {name: {"kind": t.kind, "classes": names_of(t), **t.facts} for name, t in network.tasks.items()},
         "inputs": inputs,
-        "preprocessing": network.settings.model_dump(mode="json"),
+        "preprocessing": shareable_settings(network.settings, hashes=True),
         "config": shareable(network.config.model_dump(mode="json")),
         "temperatures": network.temperatures,
         "data": [_source(source) for source in meta.get("manifests", [])],
@@ -76,6 +78,37 @@ def shareable(config: dict[str, Any]) -> dict[str, Any]:
         if "/" in str(part.get("weights", "")):
             part["weights"] = Path(part["weights"]).name
     return config
+
+
+def shareable_settings(settings: Settings, hashes: bool = False) -> dict[str, Any]:
+    """Preprocessing settings without the folders of the files that a detector reads.
+
+    Args:
+        settings: of the run's manifest.
+        hashes: each file as {file, sha256}, null where it is gone, to tell it by; otherwise as its name, as settings want it, and
+            left out where it lies at the detector's default, which each machine has for itself.
+    """
+    return settings.model_dump(mode="json") | {"detector": _shareable_detector(settings.detector, hashes)}
+
+
+def _shareable_detector(options: dict[str, Any], hashes: bool) -> dict[str, Any]:
+    config = plugin_config("preprocessing.detectors", options, "detector")
+    shown: dict[str, Any] = config.model_dump(mode="json")
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if isinstance(value, Path) and not hashes and value == field.get_default(call_default_factory=True):
+            del shown[name]
+        elif isinstance(value, Path):
+            shown[name] = _shareable_file(value, hashes)
+        elif isinstance(value, list) and any(isinstance(each, Path) for each in value):
+            shown[name] = [_shareable_file(each, hashes) for each in value]
+        elif isinstance(value, dict) and "type" in value:
+            shown[name] = _shareable_detector(value, hashes)
+    return shown
+
+
+def _shareable_file(path: Path, hashes: bool) -> Any:
+    return {"file": path.name, "sha256": sha256_file(path) if path.is_file() else None} if hashes else path.name
 
 
 def _source(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import torch
 from caer.data.dataset import SampleDataset, collate
 from caer.data.rows import Rows
 from caer.evaluation.predictions import answered_by
-from caer.export.card import make_card, to_markdown
+from caer.export.card import make_card, shareable_settings, to_markdown
 from caer.export.graph import input_names, to_onnx
 from caer.predict.networks import EMBEDDED, EMBEDDED_VERSION, TorchNetwork
 from preprocessing.errors import UserError
@@ -104,7 +104,7 @@ def embedded(network: TorchNetwork, card: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema_version": EMBEDDED_VERSION,
         "config": card["config"],
-        "settings": network.settings.model_dump(mode="json"),
+        "settings": shareable_settings(network.settings),
         "output": network.output,
         "inputs": input_names(network),
         "temperatures": network.temperatures,
