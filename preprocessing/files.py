@@ -45,6 +45,15 @@ def read_json(path: str | Path, expected: str) -> Any:
         raise UserError(f"{path}: cannot be read as {expected} ({error})") from None
 
 
+def stamp(path: Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns: another stamp, another content. Zeros where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
 def file_within(folder: Path, name: object) -> Path | None:
     """A file that a foreign table names, links resolved, if it lies in the folder, whatever its name says; else None."""
     if not isinstance(name, str):

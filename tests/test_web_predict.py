@@ -1,5 +1,6 @@
 """What stands behind the tabs Predict, Runs and Library, without a browser."""
 
+import copy
 import io
 import os
 import shutil
@@ -9,9 +10,11 @@ import zlib
 import numpy as np
 import pytest
 from made_manifest import DrawnFace, draw
+from made_predictions import made_predictions
 from made_run import made_run
 from PIL import Image
 
+from caer.evaluation.predictions import Predictions, write_predictions
 from caer.predict import FacePrediction, Predictor
 from caer.web.cards import answer_card
 from caer.web.report_list import Reports
@@ -181,6 +184,29 @@ def test_runs_are_listed_with_what_is_wrong_with_them(runs):
     assert "cannot be read" in table.loc["broken/seed1/stage1", "state"]
     assert table.loc["made/seed3/stage3", "output"] == "fused"
     assert curves(stages["broken/seed1/stage1"]).empty
+
+
+def test_a_run_that_answers_otherwise_by_now_is_opened_again(runs, monkeypatch):
+    pytest.importorskip("streamlit", reason="the page's requirement is not installed")
+    from caer.web.tabs import predict as tab
+
+    monkeypatch.setattr(tab, "Predictor", lambda folder: Predictor(folder, detector=DrawnFace()))
+    stage = find_stages(runs)[-1]
+
+    def opened():
+        return tab._predictor(stage.folder, stage.stamps)
+
+    first = opened()
+    assert opened() is first
+    assert first.temperatures == {}
+    val = made_predictions([0, 1, 2], [0, 1, 1])
+    meta = val.meta | {"weights_sha256": stage.facts["weights_sha256"]}
+    write_predictions(Predictions(val.rows, meta), stage.seed_folder / "eval" / "val" / "predictions.parquet")
+    assert set(opened().temperatures) == {"emotion"}
+    facts = copy.deepcopy(stage.facts)
+    facts["manifests"][0]["settings"]["threshold"] = 0.125
+    write_json(stage.folder / "provenance.json", facts)
+    assert opened().settings.threshold == 0.125
 
 
 def test_curves_of_chosen_runs_stand_side_by_side(config):

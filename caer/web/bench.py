@@ -11,7 +11,7 @@ from typing import Any
 
 from caer.web.journal import Journal
 from caer.web.samples import SUSPECTS, Samples
-from preprocessing.files import file_within
+from preprocessing.files import file_within, stamp
 from preprocessing.manifest import read_manifest
 
 _COLUMNS = {"face": "face_file", "photo": "image_file"}
@@ -40,7 +40,7 @@ class Bench:
         self.path = folder / "manifest.parquet" if folder.is_dir() else folder
         self.folder = self.path.parent
         self._lock = Lock()
-        self._stamp: list[tuple[int, int]] = []
+        self._stamps: list[tuple[int, int]] = []
         self._loaded: Loaded | None = None
 
     def loaded(self) -> Loaded:
@@ -50,13 +50,13 @@ class Bench:
             UserError: the manifest cannot be read.
         """
         with self._lock:
-            stamp = [_stamp(self.path), _stamp(self.path.with_suffix(".json")), _stamp(self.folder / SUSPECTS)]
-            if self._loaded is None or stamp != self._stamp:
+            now = [stamp(path) for path in (self.path, self.path.with_suffix(".json"), self.folder / SUSPECTS)]
+            if self._loaded is None or now != self._stamps:
                 manifest = read_manifest(self.path)
                 place = {identity: i for i, identity in enumerate(manifest.rows["sample_id"])}
                 version = str(manifest.meta.get("row_hash", ""))[:12]
                 self._loaded = Loaded(Samples(manifest), Journal(manifest), version, place)
-                self._stamp = stamp
+                self._stamps = now
             return self._loaded
 
     def picture(self, kind: str, sample_id: str) -> Path | None:
@@ -79,11 +79,3 @@ class Bench:
         identity = fields["sample_id"]
         row = loaded.samples.rows.iloc[loaded.place[identity]].to_dict()
         return {"standing": loaded.samples.standing(identity, row, decisions), "reviewed": len(decisions.history)}
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    try:
-        status = path.stat()
-    except OSError:
-        return 0, 0
-    return status.st_size, status.st_mtime_ns

@@ -13,10 +13,16 @@ import pandas as pd
 from caer.engine.checkpoint import read_provenance
 from caer.report.html import Estimate
 from preprocessing.errors import UserError
-from preprocessing.files import read_json
+from preprocessing.files import read_json, stamp
 
 _DEPTHS = ("seed*/stage*", "*/seed*/stage*", "*/*/seed*/stage*")
 """A run below `runs/NAME`, a variant below `runs/ABLATION/VARIANT`; `--runs` may name a run's own folder."""
+
+_ANSWERING = ("best.safetensors", "config.yaml", "provenance.json")
+_CALIBRATION = "eval/val/predictions.parquet"
+"""The files that decide what a stage answers: weights, model, how faces are found; and how its confidence is calibrated."""
+
+Stamps = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ class StageEntry:
     def finished(self) -> bool:
         """Whether the stage can answer photos."""
         return bool(self.facts.get("finished"))
+
+    @property
+    def stamps(self) -> Stamps:
+        """Other ones as soon as the stage may answer otherwise: it was trained again, or evaluated."""
+        return *(stamp(self.folder / name) for name in (*_ANSWERING, _CALIBRATION)), stamp(self.seed_folder / _CALIBRATION)
 
     @property
     def seed_folder(self) -> Path:

@@ -9,9 +9,10 @@ import streamlit as st
 from caer.predict import FacePrediction, Predictor
 from caer.predict.annotate import mark
 from caer.report.galleries import overlay
+from caer.tasks import Task
 from caer.web.cards import CSS, answer_card
 from caer.web.fetch import fetch
-from caer.web.run_list import find_stages
+from caer.web.run_list import Stamps, find_stages
 from caer.web.served import Served
 from caer.web.upload import MAX_BYTES, read_upload
 from caer.web.what_if import Imagined, Way, what_if
@@ -26,6 +27,8 @@ class Answer:
     image: np.ndarray
     faces: list[FacePrediction]
     imagined: dict[int, dict[Way, Imagined]]
+    tasks: dict[str, Task]
+    calibrated: bool
 
 
 def show(served: Served) -> None:
@@ -43,11 +46,11 @@ def show(served: Served) -> None:
         if content is None:
             return
         stage = by_name[name]
-        answer = _answer(stage.folder, str(stage.facts.get("weights_sha256", "")), content)
+        answer = _answer(stage.folder, stage.stamps, content)
     except UserError as error:
         st.error(plain(error))
         return
-    _show(_predictor(stage.folder, str(stage.facts.get("weights_sha256", ""))), answer, hiding)
+    _show(answer, hiding)
 
 
 def _photo(served: Served) -> bytes | None:
@@ -67,18 +70,19 @@ def _fetched(url: str) -> bytes:
 
 
 @st.cache_resource(max_entries=2, show_spinner="Loading the run")
-def _predictor(folder: Path, weights: str) -> Predictor:
+def _predictor(folder: Path, stamps: Stamps) -> Predictor:
     return Predictor(folder)
 
 
 @st.cache_resource(max_entries=8, show_spinner="Looking at the photo")
-def _answer(folder: Path, weights: str, content: bytes) -> Answer:
+def _answer(folder: Path, stamps: Stamps, content: bytes) -> Answer:
     image = read_upload(content)
-    predictor = _predictor(folder, weights)
-    return Answer(image, predictor.predict(image), what_if(predictor, image))
+    predictor = _predictor(folder, stamps)
+    faces, imagined = predictor.predict(image), what_if(predictor, image)
+    return Answer(image, faces, imagined, predictor.tasks, bool(predictor.temperatures))
 
 
-def _show(predictor: Predictor, answer: Answer, hiding: bool) -> None:
+def _show(answer: Answer, hiding: bool) -> None:
     st.html(CSS)
     photo, cards = st.columns([3, 2])
     with photo:
@@ -87,9 +91,9 @@ def _show(predictor: Predictor, answer: Answer, hiding: bool) -> None:
         for face in answer.faces:
             imagined = answer.imagined.get(face.rank) if hiding else None
             with st.container(border=True):
-                st.html(answer_card(face, predictor.tasks, imagined))
+                st.html(answer_card(face, answer.tasks, imagined))
                 if face.attention is not None:
                     with st.expander("Where the context branch looks"):
                         st.image(overlay(answer.image, face.attention), width="stretch", alt="attention over the photo")
-    if not predictor.temperatures:
+    if not answer.calibrated:
         st.caption("Probabilities are as trained: `python -m caer evaluate RUN` on val lets them be calibrated.")
