@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from caer.data.dataset import collate, decode_sample
+from caer.data.dataset import Alter, collate, decode_sample
 from caer.data.rows import FACELESS
 from caer.predict.answers import FacePrediction, names_of, one_of
 from caer.predict.confidence import calibrate
-from caer.predict.networks import TorchNetwork, open_network
+from caer.predict.networks import Network, TorchNetwork, open_network
 from caer.predict.sources import Photo, shown
 from preprocessing.detectors.base import Detector
 from preprocessing.errors import UserError
@@ -175,7 +175,7 @@ class Predictor:
             face = _without_answer(record, self._answered_by(record))
             if face.answered_by != "none":
                 try:
-                    samples.append(self._sample(record))
+                    samples.append(sample_of(record, self.network))
                 except UserError as error:  # landmarks that coincide, say: this face is lost, the others are not
                     face = replace(face, status="failed", reason=str(error), answered_by="none")
             faces.append(face)
@@ -189,26 +189,6 @@ class Predictor:
         if record.status not in FACELESS or self.network.output == "face":
             return "none"
         return "context" if self.network.output == "fused" else "model"
-
-    def _sample(self, record: FaceRecord) -> dict[str, Any]:
-        pictures = decode_sample(
-            record.face_jpeg,
-            record.image_jpeg,
-            face_box=record.face_box,
-            face_landmarks=record.face_landmarks,
-            image_box=record.image_box,
-            image_boxes=record.image_boxes,
-            config=self.network.config,
-            inputs=self.network.inputs,
-        )
-        return {
-            "pictures": {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in pictures.items()},
-            "targets": {},
-            "labelled": {},
-            "has_face": record.face_jpeg is not None,
-            "sample_id": "",
-            "source": "",
-        }
 
     def _finish(self, prepared: list[_Prepared], batch_size: int = BATCH_SIZE) -> list[Answered]:
         """Let the network look at the samples of some photos, and put its answers where they belong."""
@@ -246,6 +226,35 @@ class Predictor:
                 if "attention" in output:
                     row["attention"] = output["attention"][i]
         return rows
+
+
+def sample_of(record: FaceRecord, network: Network, alter: Alter | None = None) -> dict[str, Any]:
+    """What a network looks at of a face, as `collate` takes it.
+
+    Args:
+        record: the face; one without its crop counts as none found.
+        network: whose inputs these are.
+        alter: changes the stored crop and photo before all else; see `caer.data.dataset.decode_sample`.
+    """
+    pictures = decode_sample(
+        record.face_jpeg,
+        record.image_jpeg,
+        face_box=record.face_box,
+        face_landmarks=record.face_landmarks,
+        image_box=record.image_box,
+        image_boxes=record.image_boxes,
+        config=network.config,
+        inputs=network.inputs,
+        alter=alter,
+    )
+    return {
+        "pictures": {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in pictures.items()},
+        "targets": {},
+        "labelled": {},
+        "has_face": record.face_jpeg is not None,
+        "sample_id": "",
+        "source": "",
+    }
 
 
 @contextmanager

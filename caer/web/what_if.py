@@ -6,16 +6,17 @@ hidden face counts as none found.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
-from caer.data.dataset import UNSEEN, Alter, collate, decode_sample
+from caer.data.dataset import UNSEEN, Alter, collate
 from caer.predict import Predictor
 from caer.predict.answers import one_of
 from caer.predict.confidence import calibrate
+from caer.predict.networks import Network
+from caer.predict.predictor import sample_of
 from preprocessing.pipeline import process
 from preprocessing.types import FaceRecord
 
@@ -51,37 +52,20 @@ def what_if(predictor: Predictor, image: np.ndarray) -> dict[int, dict[Way, Imag
     records = [r for r in process(image, predictor.settings, predictor.detector) if r.status == "ok"]
     if not records:
         return {}
-    batch = collate([_sample(predictor, record, way) for record in records for way in WAYS])
+    batch = collate([_hidden(record, way, predictor.network) for record in records for way in WAYS])
     output = predictor.network(batch)
     answers = iter([_imagined(predictor, output, i) for i in range(len(records) * len(WAYS))])
     return {record.rank: {way: next(answers) for way in WAYS} for record in records}
 
 
-def _sample(predictor: Predictor, record: FaceRecord, way: Way) -> dict[str, Any]:
+def _hidden(record: FaceRecord, way: Way, network: Network) -> dict[str, Any]:
     hides: dict[Way, Alter | None] = {
         "seen": None,
         "context hidden": _alter_photo(_only_box),
         "face hidden": _alter_photo(_without_box),
     }
-    pictures = decode_sample(
-        None if way == "face hidden" else record.face_jpeg,
-        record.image_jpeg,
-        face_box=record.face_box,
-        face_landmarks=record.face_landmarks,
-        image_box=record.image_box,
-        image_boxes=record.image_boxes,
-        config=predictor.network.config,
-        inputs=predictor.network.inputs,
-        alter=hides[way],
-    )
-    return {
-        "pictures": {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in pictures.items()},
-        "targets": {},
-        "labelled": {},
-        "has_face": way != "face hidden",
-        "sample_id": "",
-        "source": "",
-    }
+    left = replace(record, face_jpeg=None) if way == "face hidden" else record
+    return sample_of(left, network, hides[way])
 
 
 def _alter_photo(change: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Alter:
