@@ -3,7 +3,7 @@
 Class weights "effective": Cui et al. 2019, https://arxiv.org/abs/1901.05555.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -63,6 +63,15 @@ def plain(number: float) -> str:
     return str(int(number)) if float(number).is_integer() else str(number)
 
 
+def encode_each(series: pd.Series, missing: float, read: Callable[[int, str], int]) -> np.ndarray:
+    """Annotations -> targets [N] int64: what `read(row, text)` makes of each, `missing` where there is none."""
+    targets = np.full(len(series), missing, dtype=np.int64)
+    for row, value in enumerate(series.tolist()):
+        if not (pd.isna(value) or value == ""):
+            targets[row] = read(row, plain(value) if isinstance(value, int | float) else str(value))
+    return targets
+
+
 class ClassTask(Task):
     """One of K classes: everything but the loss and what the logits mean."""
 
@@ -112,20 +121,17 @@ class ClassTask(Task):
     def encode(self, series: pd.Series, where: str) -> np.ndarray:
         """Class names -> indices [N] int64, -1 where there is none; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}
-        targets = np.full(len(series), self.missing, dtype=np.int64)
-        for row, value in enumerate(series.tolist()):
-            if pd.isna(value) or value == "":
-                continue
-            name = plain(value) if isinstance(value, int | float) else str(value)
+
+        def read(row: int, name: str) -> int:
             if self.config.edges:
-                targets[row] = self._between(name, f"{where}: row {row}")
-                continue
+                return self._between(name, f"{where}: row {row}")
             if name not in index:
                 raise UserError(
                     f"{where}: row {row} has {self.column} = {name!r}; task {self.name!r} declares {', '.join(self.classes)}"
                 )
-            targets[row] = index[name]
-        return targets
+            return index[name]
+
+        return encode_each(series, self.missing, read)
 
     def _between(self, text: str, where: str) -> int:
         """The class whose edges enclose a number."""

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from caer.evaluation import tags
-from caer.tasks._classes import ClassNames, plain
+from caer.tasks._classes import ClassNames, encode_each
 from caer.tasks.base import Kind, Task
 from preprocessing.errors import UserError
 
@@ -79,11 +79,8 @@ class MultiLabel(Task):
     def encode(self, series: pd.Series, where: str) -> np.ndarray:
         """Joined tags -> whole numbers [N] int64 with a bit for each, -1 where there is no annotation; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}
-        targets = np.full(len(series), self.missing, dtype=np.int64)
-        for row, value in enumerate(series.tolist()):
-            if pd.isna(value) or value == "":
-                continue
-            text = plain(value) if isinstance(value, int | float) else str(value)
+
+        def read(row: int, text: str) -> int:
             names = [] if text == self.config.none else [name.strip() for name in text.split(self.config.separator)]
             unknown = [name for name in names if name not in index]
             if unknown:
@@ -91,8 +88,9 @@ class MultiLabel(Task):
                     f"{where}: row {row} has {self.column} = {text!r}, and {unknown[0]!r} is no tag; task {self.name!r} declares "
                     f"{', '.join(self.classes)} (joined by {self.config.separator!r}) or {self.config.none!r}"
                 )
-            targets[row] = sum(1 << index[name] for name in set(names))
-        return targets
+            return sum(1 << index[name] for name in set(names))
+
+        return encode_each(series, self.missing, read)
 
     def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Binary cross-entropy of each sample [B], mean over the tags, in nats; logits [B, K], targets [B] int64."""
