@@ -13,7 +13,7 @@ def plan_lines(runs: Sequence[PlannedRun], split: str) -> list[str]:
     """Each run with its stages: done, to be trained, or shared with a run before it."""
     first = {made: shared[0] for made, shared in users(runs).items()}
     lines = [_run_line(run, first, split) for run in runs]
-    missing = [made for made, run in first.items() if not finished(run.stage(_number(run, made)))]
+    missing = [made for made, run in first.items() if not finished(run.stage(run.number(made)))]
     lines.append(f"{len(runs)} runs, {len(first)} different stages, {len(missing)} of them to be trained")
     sources = dict.fromkeys(source.manifest for run in runs for source in run.config.data.sources)
     return lines + [f"{path} is not there yet" for path in sources if manifest_hash(path) is None]
@@ -27,10 +27,6 @@ def _run_line(run: PlannedRun, first: dict[str, PlannedRun], split: str) -> str:
         parts.append(f"stage {number} {state}")
     judged = "judged" if is_judged(run, split) else f"judge on {split}"
     return f"{run.variant} seed {run.seed}: {', '.join(parts)}, {judged}"
-
-
-def _number(run: PlannedRun, made: str) -> int:
-    return next(number for number, recipe in run.recipes.items() if recipe == made)
 
 
 def summary_lines(results: AblationResults) -> list[str]:

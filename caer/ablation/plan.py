@@ -50,6 +50,10 @@ class PlannedRun:
         """A stage's folder."""
         return self.folder / f"stage{number}"
 
+    def number(self, made: str) -> int:
+        """The number of the stage with a recipe."""
+        return next(number for number, recipe in self.recipes.items() if recipe == made)
+
 
 def plan(ablation: AblationConfig) -> list[PlannedRun]:
     """All runs of an ablation, seed by seed.

@@ -18,7 +18,7 @@ class Timekeeper:
 
     def __init__(self, runs: Sequence[PlannedRun], split: str) -> None:
         self.started, self.count, self.index = time.monotonic(), len(runs), 0
-        self._pending = {made: mine[0].shapes[_number(mine[0], made)] for made, mine in users(runs).items()}
+        self._pending = {made: mine[0].shapes[mine[0].number(made)] for made, mine in users(runs).items()}
         self._to_judge = {(run.variant, run.seed) for run in runs if not is_judged(run, split)}
         self._seconds: dict[str, float] = {}
         self._judging: list[float] = []
@@ -57,7 +57,3 @@ class Timekeeper:
         remaining = "time left unknown yet" if left is None else f"about {clock(left)} left"
         elapsed = clock(time.monotonic() - self.started)
         say(f"[{self.index}/{self.count}] {run.variant} seed {run.seed}: {text}; elapsed {elapsed}, {remaining}")
-
-
-def _number(run: PlannedRun, made: str) -> int:
-    return next(number for number, recipe in run.recipes.items() if recipe == made)
