@@ -11,7 +11,7 @@ from made_study import SKILLS, made_answers, made_history
 
 from caer.ablation.config import AblationConfig
 from caer.ablation.record import declare, read_declaration
-from caer.ablation.report import as_study, read_history, write_ablation_report
+from caer.ablation.report import as_study, trained_epochs, write_ablation_report
 from caer.ablation.results import AblationResults, SeedResult
 from caer.comparison.study import find
 from caer.config import Monitor, load_config
@@ -120,7 +120,7 @@ def test_a_stage_that_only_joins_others_has_no_epochs(results):
     run = study.runs["gating"][1]
     assert {stage: len(rows) for stage, rows in run.curves.items()} == {1: 4, 2: 4, 3: 0}
     assert run.epochs == 8
-    assert read_history(Path("no such folder")) == []
+    assert trained_epochs(Path("no such folder")) == []
 
 
 def test_other_rows_are_refused_and_nothing_is_written(results, tmp_path):

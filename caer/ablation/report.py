@@ -3,7 +3,6 @@
 Enters: `AblationResults`. Leaves: three files in the report's folder.
 """
 
-import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from caer.ablation.results import AblationResults, SeedResult
 from caer.comparison import study
 from caer.comparison.answers import align
 from caer.comparison.contrasts import Pair
+from caer.engine.history import Row, read_csv
 from caer.engine.module import monitor_key
 from caer.evaluation.gate_quality import GateRows, gate_rows
 from caer.report.comparison.page import write_study
@@ -99,7 +99,7 @@ def _run(result: SeedResult) -> study.Run:
         },
         commit=run["trained"].get("commit"),
         calibration={task: found["calibration"] for task, found in result.metrics["tasks"].items() if "calibration" in found},
-        curves={int(folder.name.removeprefix("stage")): read_history(folder) for folder in _stages(result)},
+        curves={int(folder.name.removeprefix("stage")): trained_epochs(folder) for folder in _stages(result)},
         shared_stages=result.shared_stages,
     )
 
@@ -111,14 +111,9 @@ def _stages(result: SeedResult) -> list[Path]:
     return [folder for number, folder in sorted(numbered.items()) if number <= last]
 
 
-def read_history(folder: Path) -> list[dict[str, float]]:
+def trained_epochs(folder: Path) -> list[Row]:
     """The trained epochs of a stage's `metrics.csv`; none for a stage that only joins others."""
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
-    return [row for row in rows if "seconds" in row]
+    return [row for row in read_csv(folder / "metrics.csv") if "seconds" in row]
 
 
 def _provenance(results: AblationResults, runs: list[SeedResult]) -> list[tuple[str, str]]:

@@ -25,6 +25,14 @@ def write_csv(path: Path, history: list[Row]) -> None:
     write_atomic(path, text.getvalue())
 
 
+def read_csv(path: Path) -> list[Row]:
+    """What `write_csv` wrote: a row an epoch, without the columns that have no value there. None where there is no file."""
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
 class Progress:
     """Says how a stage is going: a bar within the epoch on a terminal, and a plain line after it everywhere.
 

@@ -3,10 +3,8 @@
 Enters: the `metrics.csv` of a stage. Leaves: one picture a task, and the page's section.
 """
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -22,15 +20,6 @@ ERRORS = {"mae": "MAE", "mae_to_midpoint": "MAE to the bin's midpoint", "rmse": 
 """Scores in the task's unit."""
 SHOWN = 2
 """Scores in one plot."""
-
-
-def read_history(folder: Path) -> list[Epoch]:
-    """The epochs of a stage's `metrics.csv`; empty cells are NaN. None where the stage never trained."""
-    path = folder / "metrics.csv"
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{name: float(cell) if cell else math.nan for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
 def curves(history: Sequence[Epoch], task: str, best: int | None) -> bytes:

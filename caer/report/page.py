@@ -10,10 +10,11 @@ from typing import Any
 import pandas as pd
 
 from caer.engine.checkpoint import LoadedRun
+from caer.engine.history import read_csv
 from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
 from caer.evaluation.predictions import Predictions, TaskRows
 from caer.report import galleries, html, plots
-from caer.report.curves import curves, curves_section, read_history
+from caer.report.curves import curves, curves_section
 from caer.report.numbers import number_sections, number_tiles, scatter
 from caer.report.provenance import provenance_section
 from caer.report.samples import pick_by_source, samples_page
@@ -63,7 +64,7 @@ def write_report(folder: Path, metrics: Json, predictions: Predictions, loaded: 
 
 def _training(folder: Path, metrics: Json, loaded: LoadedRun) -> str:
     """The stage's learning curves, also as pictures beside the page."""
-    history, best = read_history(loaded.folder), metrics["run"]["trained"]["best_epoch"] or None
+    history, best = read_csv(loaded.folder / "metrics.csv"), metrics["run"]["trained"]["best_epoch"] or None
     drawn = {name: curves(history, name, best) for name in metrics["tasks"]} if history else {}
     for name, picture in drawn.items():
         write_atomic(folder / f"curves_{name}.png", picture)
