@@ -77,7 +77,7 @@ class LibraryQuery:
         Raises:
             UserError: for a condition that may not be asked, or that asks for columns that are not there.
         """
-        names = ", ".join(_quoted(name) for name in columns) or "*"
+        names = ", ".join(quoted(name) for name in columns) or "*"
         return self._run(f"SELECT {names} FROM library WHERE (\n{where}\n) ORDER BY path, rank", where, limit)
 
     def photos(self, where: str = "true", limit: int | None = None) -> list[str]:
@@ -123,7 +123,8 @@ def _connect() -> "duckdb.DuckDBPyConnection":
     return duckdb.connect(":memory:", config=options)
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A column's name as a condition may write it, whatever characters it has."""
     return '"' + name.replace('"', '""') + '"'
 
 

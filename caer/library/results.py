@@ -6,7 +6,7 @@ Enters: rows of a library. Leaves: text. File names and labels are foreign: on t
 import csv
 import io
 import urllib.parse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,6 @@ def contact_sheet(rows: Sequence[dict[str, Any]], root: Path, where: str, column
 def _card(row: dict[str, Any], root: Path, tasks: Sequence[str]) -> str:
     from caer.report import html
 
-    answers = ", ".join(_answer(row, name) for name in tasks if row[name] is not None)
-    headline = answers or row["status"].replace("_", " ")
     source = "no face: from the context" if row["answered_by"] == "context" else ""
     file = file_within(root, row["path"])
     picture = None if file is None else face_picture(file, row["box"])
@@ -91,11 +89,17 @@ def _card(row: dict[str, Any], root: Path, tasks: Sequence[str]) -> str:
     name = html.text(row["path"])
     link = name if file is None else f'<a href="{html.text(address)}">{name}</a>'
     missing = "the photo is no longer there, or cannot be read" if picture is None else ""
-    lines = [html.paragraph(html.text(headline)), *(html.paragraph(html.text(x), "fine") for x in (source, missing) if x)]
+    said = html.paragraph(html.text(headline(row, tasks)))
+    lines = [said, *(html.paragraph(html.text(x), "fine") for x in (source, missing) if x)]
     return f'<div class="sample">{shown}{"".join(lines)}{html.paragraph(link, "fine")}</div>'
 
 
-def _answer(row: dict[str, Any], name: str) -> str:
+def headline(row: Mapping[str, Any], tasks: Sequence[str]) -> str:
+    """What was answered about a row, in a few words; its status where nothing was."""
+    return ", ".join(_answer(row, name) for name in tasks if row[name] is not None) or str(row["status"]).replace("_", " ")
+
+
+def _answer(row: Mapping[str, Any], name: str) -> str:
     value, sure = row[name], row.get(f"{name}_confidence")
     said = f"{value:.3g}" if isinstance(value, float) else str(value)
     return said if sure is None else f"{said} {100 * sure:.0f}%"

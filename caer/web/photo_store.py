@@ -9,7 +9,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from caer.library.query import LibraryQuery
+from caer.library.query import LibraryQuery, quoted
+from caer.library.results import headline
 from preprocessing.files import file_within
 
 _SHOWN = ("path", "rank", "status", "answered_by", "box", "score")
@@ -59,9 +60,9 @@ class PhotoStore:
         parts = []
         for task, answers in choices.answers.items():
             if answers:
-                parts.append(f"{_name(task)} IN ({', '.join(map(_word, answers))})")
+                parts.append(f"{quoted(task)} IN ({', '.join(map(_word, answers))})")
                 if choices.confidence > 0 and f"{task}_confidence" in self._query.columns:
-                    parts.append(f"{_name(f'{task}_confidence')} >= {float(choices.confidence)}")
+                    parts.append(f"{quoted(f'{task}_confidence')} >= {float(choices.confidence)}")
         if choices.faces != "any":
             parts.append("box IS NOT NULL" if choices.faces == "yes" else "box IS NULL")
         if choices.condition.strip():
@@ -93,17 +94,7 @@ class PhotoStore:
 
     def headline(self, row: Mapping[str, Any]) -> str:
         """What was answered, in a few words."""
-        said = [_answer(row[task], row.get(f"{task}_confidence")) for task in self.tasks if row[task] is not None]
-        return ", ".join(said) or str(row["status"]).replace("_", " ")
-
-
-def _answer(value: Any, sure: float | None) -> str:
-    shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-    return shown if sure is None else f"{shown} {sure:.0%}"
-
-
-def _name(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
+        return headline(row, self.tasks)
 
 
 def _word(value: str) -> str:
