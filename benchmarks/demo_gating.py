@@ -16,7 +16,7 @@ import numpy as np
 
 from caer.config import Config, load_config
 from caer.data.rows import Rows
-from caer.engine.provenance import commit, machine
+from caer.engine.provenance import commit, machine, machine_text
 from caer.engine.run import fit_stage
 from caer.evaluation import statistics
 from caer.evaluation.ceilings import read_truth
@@ -130,7 +130,6 @@ def shown(estimate: statistics.Estimate, signed: bool = False) -> str:
 
 def record(options: argparse.Namespace, lines: list[str]) -> None:
     """Replace this benchmark's block in RESULTS.md; what others wrote there stays."""
-    device = machine()
     command = " ".join(["python benchmarks/demo_gating.py", "--config", options.config, "--seeds", *map(str, options.seeds)])
     command += "".join(f" --set {override}" for override in options.overrides)
     block = "\n".join(
@@ -138,8 +137,7 @@ def record(options: argparse.Namespace, lines: list[str]) -> None:
             BEGIN,
             "## Gating on the drawn scenes",
             "",
-            f"`{command}`, {time.strftime('%Y-%m-%d')}, commit {(commit() or 'unknown')[:12]}, {device['processor']}, "
-            f"{device['cores']} cores{', ' + device['gpu'] if device['gpu'] else ''}.",
+            f"`{command}`, {time.strftime('%Y-%m-%d')}, commit {(commit() or 'unknown')[:12]}, {machine_text(machine())}.",
             "",
             *(f"- {line}" for line in lines),
             "",

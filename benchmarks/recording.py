@@ -20,14 +20,12 @@ def record(name: str, title: str, lines: Sequence[str], path: Path = RESULTS) ->
         lines: Markdown.
         path: the file.
     """
-    from caer.engine.provenance import commit, machine  # PyTorch with it: not into processes whose memory is measured
+    from caer.engine.provenance import commit, machine, machine_text  # brings PyTorch, but not where memory is measured
 
     begin, end = f"<!-- {name} begin -->", f"<!-- {name} end -->"
-    device = machine()
-    gpu = f", {device['gpu']}" if device["gpu"] else ""
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *(a for a in sys.argv[1:] if a != "--record")])
-    source = f"`{command}`, {time.strftime('%Y-%m-%d')}, commit {(commit() or 'unknown')[:12]}, {device['processor']}, "
-    block = "\n".join([begin, f"## {title}", "", f"{source}{device['cores']} cores{gpu}.", "", *lines, "", end])
+    source = f"`{command}`, {time.strftime('%Y-%m-%d')}, commit {(commit() or 'unknown')[:12]}, {machine_text(machine())}."
+    block = "\n".join([begin, f"## {title}", "", source, "", *lines, "", end])
     text = path.read_text(encoding="utf-8") if path.exists() else "# Measured results\n"
     if begin in text and end in text:
         text = text[: text.index(begin)] + block + text[text.index(end) + len(end) :]

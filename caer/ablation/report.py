@@ -14,6 +14,7 @@ from caer.comparison.answers import align
 from caer.comparison.contrasts import Pair
 from caer.engine.history import Row, read_csv
 from caer.engine.module import monitor_key
+from caer.engine.provenance import machine_text
 from caer.evaluation.gate_quality import GateRows, gate_rows
 from caer.report.comparison.page import write_study
 from preprocessing.errors import UserError
@@ -118,7 +119,7 @@ def trained_epochs(folder: Path) -> list[Row]:
 
 def _provenance(results: AblationResults, runs: list[SeedResult]) -> list[tuple[str, str]]:
     facts = [result.metrics["run"] for result in runs]
-    machines = [_machine(run["trained"]["machine"]) for run in facts if "machine" in run["trained"]]
+    machines = [machine_text(run["trained"]["machine"]) for run in facts if "machine" in run["trained"]]
     versions = facts[0]["evaluated_by"]["versions"]
     looks = [result.metrics["looks"]["earlier_looks"] + 1 for result in runs if result.metrics["looks"]]
     entries = [
@@ -131,7 +132,7 @@ def _provenance(results: AblationResults, runs: list[SeedResult]) -> list[tuple[
         ("Judged rows (hash)", facts[0]["row_hash"]),
         ("Protocol (hash)", facts[0]["protocol_hash"]),
         ("Trained on", _distinct(machines)),
-        ("Judged on", _distinct(_machine(run["evaluated_by"]["machine"]) for run in facts)),
+        ("Judged on", _distinct(machine_text(run["evaluated_by"]["machine"]) for run in facts)),
         ("Versions", ", ".join(f"{name} {number}" for name, number in versions.items())),
     ]
     if results.declared is not None or results.config.claims:
@@ -143,7 +144,3 @@ def _provenance(results: AblationResults, runs: list[SeedResult]) -> list[tuple[
 
 def _distinct(values: Iterable[Any]) -> str:
     return ", ".join(dict.fromkeys(str(value or "unknown") for value in values))
-
-
-def _machine(machine: Json) -> str:
-    return f"{machine['processor']}, {machine['cores']} cores" + (f", {machine['gpu']}" if machine["gpu"] else "")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from caer.audit.findings import Json
 from caer.audit.pictures import Pictures
+from caer.engine.provenance import machine_text
 from caer.report import html
 from preprocessing.images import decode_jpeg, encode_jpeg
 
@@ -81,7 +82,7 @@ def _origin(findings: Json) -> Iterable[tuple[str, object]]:
     made = findings["made_by"]
     yield "Rows", findings["row_hash"]
     yield "Commit", made["commit"] or "unknown"
-    yield "Machine", f"{made['machine']['processor']}, {made['machine']['cores']} cores"
+    yield "Machine", machine_text(made["machine"])
 
 
 class _Photos:

@@ -6,7 +6,7 @@ from typing import Any
 
 from caer.comparison.networks import Comparison, TaskResult
 from caer.config import Config
-from caer.engine.provenance import code_and_machine
+from caer.engine.provenance import code_and_machine, machine_text
 from caer.evaluation.console import shown
 from caer.evaluation.number_summary import in_unit
 from preprocessing.files import write_atomic, write_json
@@ -18,7 +18,6 @@ def write_comparison(comparison: Comparison, config: Config, folder: Path) -> Pa
     """Write `compare_tasks.md` and `compare_tasks.json`; returns the page's path."""
     facts = code_and_machine()
     write_json(folder / "compare_tasks.json", to_json(comparison) | {"name": config.name, "seed": config.seed, **facts})
-    commit, machine = facts["commit"], facts["machine"]
     optimistic = (
         " (each network's best epoch was chosen on it, so all scores are optimistic)" if comparison.split == "val" else ""
     )
@@ -29,7 +28,7 @@ def write_comparison(comparison: Comparison, config: Config, folder: Path) -> Pa
         f"{len(comparison.tasks)} sees the rows that are labelled for its task. Brackets are 95% intervals (groups, else photos, "
         "resampled as a whole; differences are paired). One seed: how a retrained network would differ is not in them.",
         "",
-        f"Commit {commit}; {machine['processor']}, {machine['cores']} cores.",
+        f"Commit {facts['commit']}; {machine_text(facts['machine'])}.",
         "",
     ]
     path = folder / "compare_tasks.md"

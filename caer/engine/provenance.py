@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -90,6 +91,11 @@ def machine() -> dict[str, Any]:
         model = names[0] if names else model
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"system": platform.platform(), "processor": model, "cores": os.cpu_count(), "gpu": gpu}
+
+
+def machine_text(facts: Mapping[str, Any]) -> str:
+    """What `machine` found, as reports write it: processor, cores, and the GPU where there is one."""
+    return f"{facts['processor']}, {facts['cores']} cores" + (f", {facts['gpu']}" if facts["gpu"] else "")
 
 
 def relevant(config: Config, stage: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Enters: the content of `metrics.json`. Leaves: the page's last section.
 import json
 from typing import Any
 
+from caer.engine.provenance import machine_text
 from caer.report import html
 
 
@@ -14,7 +15,6 @@ def provenance_section(metrics: dict[str, Any]) -> str:
     run = metrics["run"]
     trained, judged = run["trained"], run["evaluated_by"]
     look = metrics["looks"]
-    machine = judged["machine"]
     entries = [
         ("Trained at commit", trained.get("commit") or "unknown"),
         ("Judged at commit", judged["commit"] or "unknown"),
@@ -27,7 +27,7 @@ def provenance_section(metrics: dict[str, Any]) -> str:
         ("Rows by status", ", ".join(f"{name} {count:,}" for name, count in metrics["rows"]["by_status"].items())),
         ("Answered by", ", ".join(f"{name} {count:,}" for name, count in metrics["rows"]["answered_by"].items())),
         ("Precision", trained.get("precision", "unknown")),
-        ("Machine", f"{machine['processor']}, {machine['cores']} cores" + (f", {machine['gpu']}" if machine["gpu"] else "")),
+        ("Machine", machine_text(judged["machine"])),
         ("Versions", ", ".join(f"{name} {number}" for name, number in judged["versions"].items())),
     ]
     if look is not None:
