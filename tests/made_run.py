@@ -1,5 +1,6 @@
 """A run with three stages, trained on drawn squares; once for all tests of a session."""
 
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -12,6 +13,11 @@ from caer.engine.run import fit_stage
 def made_run(factory: pytest.TempPathFactory):
     """The config of the finished run `made/seed3`. Tests change nothing in its folder."""
     return _trained(factory.getbasetemp() / "made_run")
+
+
+def copied_run(factory: pytest.TempPathFactory) -> Path:
+    """A copy of that run's folder, to evaluate and change."""
+    return shutil.copytree(made_run(factory).run_folder, factory.mktemp("copied") / "made" / "seed3")
 
 
 @cache

@@ -10,9 +10,9 @@ import pytest
 import torch
 from conftest import ROOT
 from made_manifest import DrawnFace, draw, made_config, made_manifest
+from made_run import copied_run
 
 from caer.config import Config
-from caer.engine.run import fit_stage
 from caer.evaluation.evaluate import evaluate_run
 from caer.export import export
 from caer.export.card import shareable, shareable_settings
@@ -33,13 +33,9 @@ CLASSES = ["smile", "sad", "angry"]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    manifest = made_manifest(folder / "data", {"train": 24, "val": 9}, no_face_every=4)
-    config = made_config(manifest, holdout_fraction=0.3).model_copy(update={"runs": folder / "runs", "precision": "32"})
-    for stage in config.stages:
-        fit_stage(config, stage)
-    evaluate_run(config.run_folder, "val", report=False)
-    return config.run_folder
+    run = copied_run(tmp_path_factory)
+    evaluate_run(run, "val", report=False)
+    return run
 
 
 @pytest.fixture(scope="module")

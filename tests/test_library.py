@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
-from made_manifest import DrawnFace, draw, made_config, made_manifest
+from made_manifest import DrawnFace, draw
+from made_run import made_run
 
-from caer.engine.run import fit_stage
 from caer.library import index
 from caer.library.forget import forget
 from caer.library.index import update_library
@@ -36,12 +36,7 @@ COUNT = 9
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    manifest = made_manifest(folder / "data", {"train": 24, "val": 9}, no_face_every=4)
-    config = made_config(manifest, holdout_fraction=0.3).model_copy(update={"runs": folder / "runs", "precision": "32"})
-    for stage in config.stages:
-        fit_stage(config, stage)
-    return config.run_folder
+    return made_run(tmp_path_factory).run_folder
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from made_manifest import DrawnFace, draw, made_config, made_manifest
+from made_manifest import DrawnFace, draw
+from made_run import copied_run
 
-from caer.engine.run import fit_stage
 from caer.evaluation.calibration import fit_temperature, rescale
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.predictions import task_rows
@@ -24,12 +24,7 @@ from preprocessing.images import encode_png
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("run")
-    manifest = made_manifest(folder / "data", {"train": 24, "val": 9}, no_face_every=4)
-    config = made_config(manifest, holdout_fraction=0.3).model_copy(update={"runs": folder / "runs", "precision": "32"})
-    for stage in config.stages:
-        fit_stage(config, stage)
-    return config.run_folder
+    return copied_run(tmp_path_factory)
 
 
 @pytest.fixture
