@@ -130,7 +130,10 @@ class Watched:
 
 
 def settled(page) -> None:
-    """Wait until the page's script has run: while it runs, it may draw anew what is about to be clicked."""
+    """Wait until the page's script has run.
+
+    While it runs, it draws anew what is about to be clicked, and what it drew before may still be there: wait for `.first`.
+    """
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
 
 
@@ -140,9 +143,9 @@ def choose(page, field: str, option: str) -> None:
 
     until = time.monotonic() + TIMEOUT / 1000
     while True:
-        page.get_by_role("combobox", name=re.compile(field)).click()
+        page.get_by_role("combobox", name=re.compile(field)).first.click()
         try:
-            page.get_by_role("option", name=option, exact=True).click(timeout=10_000)
+            page.get_by_role("option", name=option, exact=True).first.click(timeout=10_000)
             return
         except TookTooLong:
             assert time.monotonic() < until, f"{field} does not offer {option}"

@@ -73,41 +73,45 @@ def test_a_photo_is_answered_and_hostile_files_are_told_from_photos(open_tab, as
     Image.fromarray(astronaut).save(picture, "JPEG")
     upload(page, "../../<b>photo</b>.jpg", picture.getvalue())
     card = page.locator(".caer")
-    card.get_by_text("face gate").wait_for()
+    card.get_by_text("face gate").first.wait_for()
+    settled(page)
     assert "Face 1" in card.inner_text()
     assert card.locator(".bars .context[title^='face hidden']").count() == 3
     page.get_by_text("What if a part were hidden").click()
     card.locator(".bars [title^='face hidden']").first.wait_for(state="detached")
     settled(page)
     page.get_by_text("Where the context branch looks").click()
-    page.get_by_alt_text("attention over the photo").wait_for()
+    page.get_by_alt_text("attention over the photo").first.wait_for()
+    settled(page)
     assert page.get_by_alt_text("photo with numbered boxes").count() == 1
     wide = io.BytesIO()
     Image.new("L", (20_000, 1)).save(wide, "PNG")
     for content, told in ((b"<svg onload=alert(1)></svg>", "no photo in a known format"), (wide.getvalue(), "20000 x 1 pixels")):
         settled(page)
         upload(page, "x.jpg", content)
-        page.locator("[data-testid=stAlert]", has_text=told).wait_for()
+        page.locator("[data-testid=stAlert]", has_text=told).first.wait_for()
 
 
 def test_an_address_inside_is_refused(open_tab):
     page = open_tab("Predict")
     page.get_by_label("or its public address").fill("http://127.0.0.1/photo.jpg")
     page.get_by_label("or its public address").press("Enter")
-    page.locator("[data-testid=stAlert]", has_text="no public address").wait_for()
+    page.locator("[data-testid=stAlert]", has_text="no public address").first.wait_for()
 
 
 def test_the_library_is_filtered_and_shown_as_a_grid(open_tab):
     page = open_tab("Library")
-    page.get_by_text("6 faces and photos without a face").wait_for()
-    page.get_by_text("<b>3.png").wait_for()
-    page.get_by_text("no", exact=True).click()
-    page.get_by_text("1 faces and photos without a face").wait_for()
-    page.get_by_text("<b>4.png").wait_for()
+    page.get_by_text("6 faces and photos without a face").first.wait_for()
+    page.get_by_text("<b>3.png").first.wait_for()
     settled(page)
+    page.get_by_text("no", exact=True).click()
+    page.get_by_text("1 faces and photos without a face").first.wait_for()
+    page.get_by_text("<b>3.png").first.wait_for(state="detached")
+    settled(page)
+    assert page.get_by_text("<b>4.png").count() == 1
     page.get_by_label("Condition").fill("path = 'x'; DROP TABLE library")
     page.get_by_label("Condition").press("Enter")
-    page.locator("[data-testid=stAlert]", has_text="--where").wait_for()
+    page.locator("[data-testid=stAlert]", has_text="--where").first.wait_for()
 
 
 def test_runs_are_compared_and_a_report_is_shown_without_its_scripts(open_tab, watched, server):
@@ -115,7 +119,8 @@ def test_runs_are_compared_and_a_report_is_shown_without_its_scripts(open_tab, w
     page.get_by_text("val/emotion/accuracy").first.wait_for()
     page.locator("[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg").first.wait_for()
     choose(page, "Report", "reports/study/report.html")
-    page.frame_locator("iframe").get_by_role("heading", name="A study").wait_for()
+    page.frame_locator("iframe").first.get_by_role("heading", name="A study").wait_for()
+    settled(page)
     assert page.title() != "taken"
     address = page.locator("iframe").get_attribute("src")
     policy = server.request(address)[2]["content-security-policy"]

@@ -65,7 +65,7 @@ def asked_for_pictures(watched):
 
 
 def saved(page):
-    page.locator(".saving", has_text="all saved").wait_for()
+    page.locator(".saving", has_text="all saved").first.wait_for()
 
 
 def lines(out):
@@ -97,7 +97,7 @@ def test_keys_accept_reject_relabel_and_undo(watched, out):
     assert page.locator(".cell.rejected").count() == 0
     (out / FILE).write_text("nonsense\n")
     page.keyboard.press("x")
-    page.locator(".problem", has_text="Not saved").wait_for()
+    page.locator(".problem", has_text="Not saved").first.wait_for()
     assert "line 1" in page.locator(".problem").inner_text()
     assert page.locator(".cell.rejected").count() == 0, "what was refused is not shown as done"
     assert page.locator(".count").inner_text().startswith(f"0 of {SAMPLES} reviewed")
@@ -128,7 +128,7 @@ def test_keys_pressed_in_a_row_reach_their_own_samples(watched, out):
     ids = page.locator(".cell").evaluate_all("cells => cells.map(cell => cell.dataset.id)")
     for i in range(PAGE_SIZE):
         page.keyboard.press("ax"[i % 2])
-    page.locator(".where", has_text="2 / 3").wait_for()
+    page.locator(".where", has_text="2 / 3").first.wait_for()
     saved(page)
     assert [(line["sample_id"], line["action"]) for line in lines(out)] == [
         (identity, ("accept", "reject")[i % 2]) for i, identity in enumerate(ids)
@@ -139,7 +139,7 @@ def test_filters_leave_what_they_name(watched):
     page = watched.page
     page.get_by_text("Filters", exact=True).click()
     choose(page, "Status", "no_face")
-    page.locator(".count", has_text="12 here").wait_for()
+    page.locator(".count", has_text="12 here").first.wait_for()
     assert names(page) == [f"train/{i:03d}.jpg" for i in range(0, 90, 10)] + [f"val/{i:03d}.jpg" for i in range(0, 30, 10)]
 
 
@@ -149,7 +149,7 @@ def test_reviewed_samples_stay_on_the_page_until_the_filter_is_applied_again(wat
     saved(page)
     page.get_by_text("Filters", exact=True).click()
     page.get_by_role("radio", name="no", exact=True).click()
-    page.locator(".count", has_text=f"{SAMPLES - 1} here").wait_for()
+    page.locator(".count", has_text=f"{SAMPLES - 1} here").first.wait_for()
     settled(page)
     before = names(page)
     page.locator(".cell").nth(0).click()
@@ -158,7 +158,7 @@ def test_reviewed_samples_stay_on_the_page_until_the_filter_is_applied_again(wat
     saved(page)
     assert names(page) == before
     page.get_by_role("button", name="Apply again").click()
-    page.locator(".count", has_text=f"{SAMPLES - 3} here").wait_for()
+    page.locator(".count", has_text=f"{SAMPLES - 3} here").first.wait_for()
     assert names(page)[:46] == before[2:]
 
 
@@ -173,7 +173,7 @@ def test_two_browsers_see_each_others_decisions_and_lose_none(watched, server, b
     saved(other.page)
     assert len(lines(out)) == 10
     other.page.reload()
-    other.page.locator(".count", has_text=f"5 of {SAMPLES} reviewed").wait_for()
+    other.page.locator(".count", has_text=f"5 of {SAMPLES} reviewed").first.wait_for()
     other.page.close()
 
 
@@ -186,8 +186,8 @@ def test_a_killed_server_loses_no_decision(watched, server, out):
     server.kill()
     for _ in range(6):
         page.keyboard.press("x")
-    page.locator(".saving", has_text="6 not saved yet").wait_for()
-    page.locator(".problem", has_text="does not answer").wait_for()
+    page.locator(".saving", has_text="6 not saved yet").first.wait_for()
+    page.locator(".problem", has_text="does not answer").first.wait_for()
     server.start()
     saved(page)
     written = lines(out)
