@@ -200,7 +200,7 @@ class Optimizer(StrictModel):
 
 
 class Schedule(StrictModel):
-    """How the learning rate changes: once an epoch, with `decay` after so many updates."""
+    """How the learning rate changes: once an epoch, with `decay` after so many updates, in a `warmup` at each."""
 
     type: Literal["none", "cosine", "step", "plateau", "decay"] = "none"
     step_size: int = Field(4, ge=1)
