@@ -1,7 +1,7 @@
 """Draw the README's pictures from the demo run: `.venv/bin/python docs/pictures.py` after `bash scripts/quickstart.sh`.
 
 Enters: the drawn photos and `runs/demo`. Leaves: `docs/pipeline.png` (a photo's way through the software) and `docs/result.png`
-(answers and gates). Nothing in them is staged: pictures and numbers are what `Predictor` and `decode_sample` give.
+(answers and gates). Nothing in them is staged: pictures and numbers are what `Predictor` and `pictures_of` give.
 """
 
 import sys
@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from caer.data.dataset import decode_sample
 from caer.predict import FacePrediction, Predictor
+from caer.predict.samples import pictures_of
 from caer.report.style import COLOURS
 from preprocessing.errors import UserError, run_command
 from preprocessing.images import read_image
@@ -36,16 +36,7 @@ def draw_pipeline(predictor: Predictor, photo: Path, target: Path) -> None:
     image = read_image(photo)
     record = process(image, predictor.settings, predictor.detector)[0]
     answer = predictor.predict(image)[0]
-    inputs = decode_sample(
-        record.face_jpeg,
-        record.image_jpeg,
-        face_box=record.face_box,
-        face_landmarks=record.face_landmarks,
-        image_box=record.image_box,
-        image_boxes=record.image_boxes,
-        config=predictor.run.config,
-        inputs={"face", "context", "image"},
-    )
+    inputs = pictures_of(record, predictor.run.config, {"face", "context", "image"})
     figure, axes = plt.subplots(figsize=(13, 5.6), dpi=DPI)
     axes.set(xlim=(0, 130), ylim=(0, 56))
     axes.axis("off")

@@ -16,13 +16,13 @@ from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
-import torch
 
-from caer.data.dataset import Alter, collate, decode_sample
+from caer.data.dataset import collate
 from caer.data.rows import FACELESS
 from caer.predict.answers import FacePrediction, names_of, one_of
 from caer.predict.confidence import calibrate
-from caer.predict.networks import Network, TorchNetwork, open_network
+from caer.predict.networks import TorchNetwork, open_network
+from caer.predict.samples import sample_of
 from caer.predict.sources import Photo, shown
 from preprocessing.detectors.base import Detector
 from preprocessing.errors import UserError
@@ -226,35 +226,6 @@ class Predictor:
                 if "attention" in output:
                     row["attention"] = output["attention"][i]
         return rows
-
-
-def sample_of(record: FaceRecord, network: Network, alter: Alter | None = None) -> dict[str, Any]:
-    """What a network looks at of a face, as `collate` takes it.
-
-    Args:
-        record: the face; one without its crop counts as none found.
-        network: whose inputs these are.
-        alter: changes the stored crop and photo before all else; see `caer.data.dataset.decode_sample`.
-    """
-    pictures = decode_sample(
-        record.face_jpeg,
-        record.image_jpeg,
-        face_box=record.face_box,
-        face_landmarks=record.face_landmarks,
-        image_box=record.image_box,
-        image_boxes=record.image_boxes,
-        config=network.config,
-        inputs=network.inputs,
-        alter=alter,
-    )
-    return {
-        "pictures": {name: torch.from_numpy(array).permute(2, 0, 1) for name, array in pictures.items()},
-        "targets": {},
-        "labelled": {},
-        "has_face": record.face_jpeg is not None,
-        "sample_id": "",
-        "source": "",
-    }
 
 
 @contextmanager

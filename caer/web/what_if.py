@@ -16,7 +16,7 @@ from caer.predict import Predictor
 from caer.predict.answers import one_of
 from caer.predict.confidence import calibrate
 from caer.predict.networks import Network
-from caer.predict.predictor import sample_of
+from caer.predict.samples import sample_of
 from preprocessing.pipeline import process
 from preprocessing.types import FaceRecord
 
