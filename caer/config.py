@@ -326,7 +326,14 @@ class Config(StrictModel):
     @field_validator("tasks")
     @classmethod
     def _task_options(cls, tasks: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        from torch import nn  # late: some tabs of the page read configs' types and start without it
+
         for name, options in tasks.items():
+            if not name.strip() or set(name) & set("./\\") or not name.isprintable() or hasattr(nn.ModuleDict(), name):
+                raise ValueError(
+                    f"{name!r} cannot name a task: empty, with . / \\ or an unprintable sign, or PyTorch's modules use it; "
+                    f"call it otherwise and say what it reads: `column: {name!r}`"
+                )
             plugin_config("caer.tasks", options, f"tasks.{name}")
         return tasks
 

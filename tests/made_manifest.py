@@ -111,12 +111,14 @@ def manifest_row(folder, record, *, source, key, split, group, labels):
 
 
 def edit_manifest(path: Path, change) -> None:
-    """Rewrite a manifest's rows: `change(row) -> row`."""
+    """Rewrite a manifest's rows: `change(row) -> row`, which may add annotations."""
     manifest = read_manifest(path)
     from preprocessing.manifest import read_part
 
     rows = [change(row) for row in read_part(path)]
     kinds = {t: "double" if manifest.rows[f"label_{t}"].dtype == float else "string" for t in manifest.tasks}
+    added = {name.removeprefix("label_"): value for name, value in rows[0].items() if name.startswith("label_")}
+    kinds |= {t: "double" if isinstance(value, float) else "string" for t, value in added.items() if t not in kinds}
     write_manifest(path.parent, [rows], kinds, manifest.meta)
 
 

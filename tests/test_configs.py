@@ -1,5 +1,7 @@
 """Every shipped config parses, and every kind of mistake in one is a single line that says what to do."""
 
+import json
+
 import pytest
 from conftest import ROOT
 
@@ -44,6 +46,14 @@ def test_mistakes_are_one_clear_line(override, message):
     with pytest.raises(UserError) as caught:
         load_config(ROOT / "configs/demo.yaml", [override])
     assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["type", "items", "training", "a.b", "a/b", "", "a\nb"])
+def test_a_name_that_no_task_can_have(name):
+    task = {"type": "classification", "classes": ["a", "b"]}
+    with pytest.raises(UserError, match=r"tasks: .* cannot name a task: .*; call it otherwise") as caught:
+        load_config(ROOT / "configs/demo.yaml", [f"tasks={json.dumps({name: task})}"])
     assert "\n" not in str(caught.value)
 
 

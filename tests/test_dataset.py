@@ -155,6 +155,16 @@ def test_unknown_label_column_lists_those_there_are(original):
         stage_data(config)
 
 
+@pytest.mark.parametrize("optional", [False, True])
+def test_half_an_interval_is_a_misspelt_column_not_an_open_interval(manifest, optional):
+    config = spoil(manifest, lambda row: row | {"label_age_low": 20.0, "label_age_high": 29.0})
+    age = {"type": "regression", "range": [0, 100], "low_column": "age_low", "high_column": "age_hihg", "optional": optional}
+    config = config.model_copy(update={"tasks": {**config.tasks, "age": age}})
+    message = r"task 'age' reads 'age_low' with 'age_hihg', and 'age_hihg' is no label column; .* there are: age_high, age_low"
+    with pytest.raises(UserError, match=message):
+        stage_data(config)
+
+
 def test_unaligned_crops_need_no_landmarks(manifest):
     config = spoil(manifest, lambda row: row | {"face_landmarks": None})
     face = config.model.face.model_copy(update={"aligned": False})

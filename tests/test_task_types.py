@@ -73,6 +73,16 @@ def test_a_number_outside_the_range_names_file_and_row(wrong, kind, shown):
         age().encode(pd.Series([3.0, wrong], name="label_age", dtype=kind), "m.parquet")
 
 
+def test_an_open_interval_that_begins_where_the_range_ends_is_not_taken_for_a_known_number():
+    message = r"row 1 has an open interval of age that begins where the range ends, at 100; widen tasks\.age\.range"
+    with pytest.raises(UserError, match=message):
+        encoded(intervals(), age=[None, None], age_low=[3.0, 100.0], age_high=[9.0, None])
+
+
+def test_the_ends_of_an_interval_are_taken_as_they_are():
+    assert numbers.distances(np.array([[20.0, 29.0]]), np.array([29.6])) == pytest.approx(0.6)
+
+
 def test_a_turned_interval_is_an_error():
     with pytest.raises(UserError, match=r"m\.parquet: row 0 has an interval of age from 9 to 3"):
         encoded(intervals(), age_low=[9.0], age_high=[3.0])

@@ -42,6 +42,13 @@ def test_numbers_match_their_text():
     assert numbered.encode(pd.Series(["1", "0"]), "m").tolist() == [1, 0]
 
 
+@pytest.mark.parametrize("text", ["4_6", "nan", "inf"])
+def test_edges_read_numbers_only(text):
+    age = build(Classification(classes=["young", "old"], edges=[0, 40, 100], outside="missing"), "age")
+    with pytest.raises(UserError, match=f"row 0 has age = '{text}'; task 'age' with `edges` reads numbers"):
+        age.encode(pd.Series([text]), "m.parquet")
+
+
 def test_the_column_is_the_tasks_name_unless_given():
     assert task().column == "emotion"
     assert task(column="fer_label").column == "fer_label"

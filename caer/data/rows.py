@@ -191,12 +191,18 @@ def _paths(config: Config) -> str:
 
 def _check_columns(manifests: list[Manifest], config: Config, tasks: Mapping[str, Task]) -> None:
     have = sorted({c.removeprefix("label_") for m in manifests for c in m.rows.columns if c.startswith("label_")})
+    known = f"the label columns there are: {', '.join(have) or 'none'}"
     for name, task in tasks.items():
-        if not (task.config.optional or set(task.columns) & set(have)):
+        for reading in task.readings:
+            if 0 < len(set(reading) & set(have)) < len(reading):
+                lost = " and ".join(repr(column) for column in reading if column not in have)
+                both = " with ".join(map(repr, reading))
+                raise UserError(f"{_paths(config)}: task {name!r} reads {both}, and {lost} is no label column; {known}")
+        if not (task.config.optional or any(set(reading) <= set(have) for reading in task.readings)):
+            wanted = " or ".join(" with ".join(map(repr, reading)) for reading in task.readings)
             raise UserError(
-                f"{_paths(config)}: task {name!r} reads the label column {' or '.join(map(repr, task.columns))}; the label "
-                f"columns there are: {', '.join(have) or 'none'}; name one of them as tasks.{name}.column, or train without it: "
-                f"tasks.{name}.optional=true"
+                f"{_paths(config)}: task {name!r} reads the label column {wanted}; {known}; name one of them as "
+                f"tasks.{name}.column, or train without it: tasks.{name}.optional=true"
             )
 
 

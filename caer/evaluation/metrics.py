@@ -48,7 +48,7 @@ def from_cells(sums: np.ndarray) -> np.ndarray:
     return sums.reshape(*sums.shape[:-1], side, side)
 
 
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+def ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     """Numerator / denominator; NaN where the denominator is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(denominator > 0, numerator / denominator, np.nan)
@@ -56,28 +56,28 @@ def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
 
 def _mean_of_defined(values: np.ndarray) -> np.ndarray:
     defined = ~np.isnan(values)
-    return _ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
+    return ratio(np.where(defined, values, 0.0).sum(axis=-1), defined.sum(axis=-1))
 
 
 def accuracy_of(confusion: np.ndarray) -> np.ndarray:
     """Accuracy [...] of confusion matrices [..., K, K]."""
-    return _ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
+    return ratio(np.trace(confusion, axis1=-2, axis2=-1), confusion.sum(axis=(-2, -1)))
 
 
 def precision_of(confusion: np.ndarray) -> np.ndarray:
     """Precision [..., K] of each class; NaN for one that is never predicted."""
-    return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2))
+    return ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-2))
 
 
 def recall_of(confusion: np.ndarray) -> np.ndarray:
     """Recall [..., K] of each class; NaN for one without rows."""
-    return _ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
+    return ratio(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1))
 
 
 def f1_of(confusion: np.ndarray) -> np.ndarray:
     """F1 [..., K] of each class; NaN for one that neither occurs nor is predicted."""
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-    return _ratio(2 * hits, confusion.sum(axis=-1) + confusion.sum(axis=-2))
+    return ratio(2 * hits, confusion.sum(axis=-1) + confusion.sum(axis=-2))
 
 
 def macro_f1_of(confusion: np.ndarray) -> np.ndarray:
@@ -90,24 +90,25 @@ def balanced_accuracy_of(confusion: np.ndarray) -> np.ndarray:
     return _mean_of_defined(recall_of(confusion))
 
 
-def _confusion(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+def confusion_of(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Counts [K, K] of the likeliest classes, truth in rows."""
     probabilities = np.asarray(probabilities)
     return confusion_matrix(targets, predicted(probabilities), probabilities.shape[1])
 
 
 def accuracy(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Share of rows whose largest probability is at the target; NaN without rows."""
-    return float(accuracy_of(_confusion(targets, probabilities)))
+    return float(accuracy_of(confusion_of(targets, probabilities)))
 
 
 def macro_f1(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean F1 over the classes that occur or are predicted."""
-    return float(macro_f1_of(_confusion(targets, probabilities)))
+    return float(macro_f1_of(confusion_of(targets, probabilities)))
 
 
 def balanced_accuracy(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Mean recall over the classes that occur."""
-    return float(balanced_accuracy_of(_confusion(targets, probabilities)))
+    return float(balanced_accuracy_of(confusion_of(targets, probabilities)))
 
 
 def row_nll(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -160,7 +161,7 @@ def ece(targets: np.ndarray, probabilities: np.ndarray, bins: int = BINS) -> flo
 
 def classification_scores(targets: np.ndarray, probabilities: np.ndarray) -> dict[str, float]:
     """The scores a training stage logs: accuracy, macro_f1, balanced_accuracy, nll, brier, ece."""
-    confusion = _confusion(targets, probabilities)
+    confusion = confusion_of(targets, probabilities)
     return {
         "accuracy": float(accuracy_of(confusion)),
         "macro_f1": float(macro_f1_of(confusion)),

@@ -7,13 +7,13 @@ chance alone would give; NaN where truth and answers are one and the same class.
 
 import numpy as np
 
-from caer.evaluation.metrics import confusion_matrix, predicted
+from caer.evaluation.metrics import confusion_of, ratio
 
 
 def within_one_of(confusion: np.ndarray) -> np.ndarray:
     """Share [...] of answers at most one class off."""
     near = _distances(confusion.shape[-1]) <= 1
-    return _ratio((confusion * near).sum(axis=(-2, -1)), confusion.sum(axis=(-2, -1)))
+    return ratio((confusion * near).sum(axis=(-2, -1)), confusion.sum(axis=(-2, -1)))
 
 
 def quadratic_kappa_of(confusion: np.ndarray) -> np.ndarray:
@@ -21,27 +21,18 @@ def quadratic_kappa_of(confusion: np.ndarray) -> np.ndarray:
     weights = _distances(confusion.shape[-1]) ** 2
     total = confusion.sum(axis=(-2, -1))
     expected = confusion.sum(axis=-1)[..., :, None] * confusion.sum(axis=-2)[..., None, :]
-    return 1 - _ratio((weights * confusion).sum(axis=(-2, -1)) * total, (weights * expected).sum(axis=(-2, -1)))
+    return 1 - ratio((weights * confusion).sum(axis=(-2, -1)) * total, (weights * expected).sum(axis=(-2, -1)))
 
 
 def within_one(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Share of rows whose likeliest class is the target or next to it."""
-    return float(within_one_of(_confusion(targets, probabilities)))
+    return float(within_one_of(confusion_of(targets, probabilities)))
 
 
 def quadratic_kappa(targets: np.ndarray, probabilities: np.ndarray) -> float:
     """Quadratic kappa of the likeliest classes."""
-    return float(quadratic_kappa_of(_confusion(targets, probabilities)))
-
-
-def _confusion(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    return confusion_matrix(targets, predicted(probabilities), np.asarray(probabilities).shape[1])
+    return float(quadratic_kappa_of(confusion_of(targets, probabilities)))
 
 
 def _distances(classes: int) -> np.ndarray:
     return np.abs(np.subtract.outer(np.arange(classes), np.arange(classes)))
-
-
-def _ratio(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(denominator > 0, numerator / denominator, np.nan)

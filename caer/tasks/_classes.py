@@ -15,6 +15,7 @@ from torch import Tensor
 from caer.evaluation import metrics
 from caer.tasks.base import Task, TaskConfig
 from preprocessing.errors import UserError
+from preprocessing.labels import number_of, text_of
 
 
 class ClassNames(TaskConfig):
@@ -30,7 +31,7 @@ class ClassNames(TaskConfig):
         # YAML reads 0, 1 as integers; manifests hold strings. `yes` and `no`, which it reads as booleans, are an error.
         if not isinstance(classes, list):
             return classes
-        return [plain(c) if isinstance(c, int | float) and not isinstance(c, bool) else c for c in classes]
+        return [text_of(c) if isinstance(c, int | float) and not isinstance(c, bool) else c for c in classes]
 
     @field_validator("classes")
     @classmethod
@@ -58,17 +59,12 @@ class OneOfClasses(ClassNames):
         return self
 
 
-def plain(number: float) -> str:
-    """A number as annotations write it: 3.0 is `3`."""
-    return str(int(number)) if float(number).is_integer() else str(number)
-
-
 def encode_each(series: pd.Series, missing: float, read: Callable[[int, str], int]) -> np.ndarray:
     """Annotations -> targets [N] int64: what `read(row, text)` makes of each, `missing` where there is none."""
     targets = np.full(len(series), missing, dtype=np.int64)
     for row, value in enumerate(series.tolist()):
         if not (pd.isna(value) or value == ""):
-            targets[row] = read(row, plain(value) if isinstance(value, int | float) else str(value))
+            targets[row] = read(row, text_of(value) if isinstance(value, int | float) else str(value))
     return targets
 
 
@@ -137,7 +133,7 @@ class ClassTask(Task):
         """The class whose edges enclose a number."""
         edges = self.config.edges
         try:
-            k = int(np.searchsorted(edges, float(text), side="right")) - 1
+            k = int(np.searchsorted(edges, number_of(text), side="right")) - 1
         except ValueError:
             raise UserError(f"{where} has {self.column} = {text!r}; task {self.name!r} with `edges` reads numbers") from None
         if 0 <= k < len(self.classes):

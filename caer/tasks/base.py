@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from torch import Tensor, nn
 
+from preprocessing.errors import UserError
 from preprocessing.settings import StrictModel
 
 Kind = Literal["classes", "ordered", "tags", "number"]
@@ -54,9 +55,9 @@ class Task(ABC):
         self.weight: float = config.weight
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """All annotations it can read; one of them is enough."""
-        return (self.column,)
+    def readings(self) -> tuple[tuple[str, ...], ...]:
+        """Annotations that it can read: one complete set is enough, an incomplete one is a mistake."""
+        return ((self.column,),)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -79,9 +80,10 @@ class Task(ABC):
     def prior(self, counts: Sequence[Any]) -> list[float]:
         """The answer where the model cannot look, from what `count` gave; also for an empty list."""
 
-    @abstractmethod
     def check(self, targets: np.ndarray, where: str) -> None:
-        """Raise `UserError` where labelled training rows [N] cannot train the task, naming `where`."""
+        """Raise `UserError` where labelled training rows [N] cannot train the task, naming `where`; here where there are none."""
+        if not len(targets):
+            raise UserError(f"{where}: task {self.name!r} has no annotated row")
 
     @abstractmethod
     def encode(self, series: pd.Series, where: str) -> np.ndarray:

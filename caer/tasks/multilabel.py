@@ -71,11 +71,6 @@ class MultiLabel(Task):
             return [0.5] * self.out_dim
         return [float(n) / float(counts[0]) for n in counts[1:]]
 
-    def check(self, targets: np.ndarray, where: str) -> None:
-        """There has to be an annotated row."""
-        if not len(targets):
-            raise UserError(f"{where}: task {self.name!r} has no annotated row")
-
     def encode(self, series: pd.Series, where: str) -> np.ndarray:
         """Joined tags -> whole numbers [N] int64 with a bit for each, -1 where there is no annotation; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}

@@ -1,7 +1,7 @@
 """A number within a range, such as an age in years; the annotation is a number or an interval that holds it.
 
-A target is [low, high], both the number itself where that is known. Inside the interval there is no loss. Losses are in shares of
-the range, so that a task's weight does not depend on its unit.
+A target is [low, high], both the number itself where that is known. Inside the interval there is no loss. Its ends are taken as
+they are: 29.6 lies outside 20 to 29. Losses are in shares of the range, so that a task's weight does not depend on its unit.
 """
 
 from collections.abc import Sequence
@@ -70,9 +70,10 @@ class Regression(Task):
         self.metric_names = numbers.EXACT + (numbers.INTERVAL if config.low_column else ()) + ("closeness",)
 
     @property
-    def columns(self) -> tuple[str, ...]:
-        """The number's column, and those of the interval's ends."""
-        return tuple(c for c in (self.column, self.config.low_column, self.config.high_column) if c is not None)
+    def readings(self) -> tuple[tuple[str, ...], ...]:
+        """The number itself, or both ends of an interval."""
+        low, high = self.config.low_column, self.config.high_column
+        return ((self.column,),) if low is None or high is None else ((self.column,), (low, high))
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -86,11 +87,6 @@ class Regression(Task):
     def prior(self, counts: Sequence[Any]) -> list[float]:
         """The median [1]; the middle of the range without one."""
         return [float(counts[1]) if len(counts) == 2 else (self.low + self.high) / 2]
-
-    def check(self, targets: np.ndarray, where: str) -> None:
-        """There has to be an annotated row."""
-        if not len(targets):
-            raise UserError(f"{where}: task {self.name!r} has no annotated row")
 
     def encode(self, series: pd.Series, where: str) -> np.ndarray:
         """Numbers -> the same [N] float64, NaN where there is none; see `Task.encode`."""
@@ -110,14 +106,21 @@ class Regression(Task):
     def encode_rows(self, rows: pd.DataFrame, where: str) -> dict[str, np.ndarray]:
         """`low_T` and `high_T` [N], equal where the number is known, and `target_T`, their midpoint."""
         exact, low, high = (self._column(rows, name, where) for name in self._sources())
-        bounded = ~np.isnan(low) | ~np.isnan(high)
-        low = np.where(bounded & np.isnan(low), self.low, low)
-        high = np.where(bounded & np.isnan(high), self.high, high)
+        opened = np.isnan(low) != np.isnan(high)
+        low = np.where(opened & np.isnan(low), self.low, low)
+        high = np.where(opened & np.isnan(high), self.high, high)
         turned = np.flatnonzero(low > high)
         if len(turned):
             row = int(turned[0])
             raise UserError(
                 f"{where}: row {row} has an interval of {self.name} from {low[row]:g} to {high[row]:g}; swap the ends"
+            )
+        empty = np.flatnonzero((low == high) & opened)
+        if len(empty):
+            row = int(empty[0])
+            raise UserError(
+                f"{where}: row {row} has an open interval of {self.name} that begins where the range ends, at {low[row]:g}; "
+                f"widen tasks.{self.name}.range"
             )
         known = ~np.isnan(exact)
         low, high = np.where(known, exact, low), np.where(known, exact, high)
