@@ -1,6 +1,6 @@
 """Do CAER-S's file numbers follow the order before the random split? Asked of the hand-checked box lists, without any photo.
 
-    python benchmarks/caer_s_order.py [--lists ../shared/data/caers_boxes.zip] [--record]
+    python benchmarks/caer_s_order.py [--lists FILE] [--record]
 
 Frames of one shot have almost the same box. Enters: the lists. Leaves, per class: how often frames so many numbers apart have
 one, against chance; and, for each tenth of test, at which distance in order (share of the train numbers minus share of the test
@@ -31,8 +31,9 @@ CLEAR = 3.0
 def main() -> None:
     """Parse, measure, print, perhaps record."""
     parser = argparse.ArgumentParser(description="Whether CAER-S's file numbers follow the order before the split.")
-    data = Path(os.environ.get("CAER_TEST_DATA", "../shared/data"))
-    parser.add_argument("--lists", type=Path, default=data / "caers_boxes.zip")
+    data = os.environ.get("CAER_TEST_DATA")
+    lists = Path(data, "caers_boxes.zip") if data else None
+    parser.add_argument("--lists", type=Path, required=not data, default=lists, help="caers_boxes.zip; in $CAER_TEST_DATA")
     parser.add_argument("--record", action="store_true", help="replace the table in docs/caer_s.md")
     options = parser.parse_args()
     run_command(lambda: benchmark(options))

@@ -1,6 +1,6 @@
 """Faces found and photos a second, by detector: the table of docs/detectors.md.
 
-    python benchmarks/detectors.py [--data ../shared/data] [--detectors NAME,...] [--genki N] [--workers 2] [--record]
+    python benchmarks/detectors.py [--data DIR] [--detectors NAME,...] [--genki N] [--workers 2] [--record]
 
 Enters: `robustness.zip` and `genki4k.zip`. Each detector goes through `preprocess` as the command line does, with the settings'
 defaults. `retinaface_r50` is measured where its weights are; else only its speed, with random weights. `--record` replaces the
@@ -40,7 +40,8 @@ FRAMES = 24
 def main() -> None:
     """Parse, measure, print, perhaps record."""
     parser = argparse.ArgumentParser(description="Faces found and photos a second, by detector.")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("CAER_TEST_DATA", "../shared/data")))
+    data = os.environ.get("CAER_TEST_DATA")
+    parser.add_argument("--data", type=Path, required=not data, default=data, help="folder of the two zips; $CAER_TEST_DATA")
     parser.add_argument("--detectors", default="retinaface,mtcnn,retinaface_r50")
     parser.add_argument("--genki", type=int, default=4000, help="so many photos of GENKI-4K, spread over the set")
     parser.add_argument("--workers", type=int, default=2)

@@ -1,4 +1,4 @@
-"""Judge a run: predictions, scores with intervals, calibration, galleries, one page. The only code that looks at test.
+"""Judge a run: predictions, scores with intervals, calibration, galleries, one page.
 
 Enters: RUN and a split. Leaves: `RUN/eval/SPLIT/{predictions.parquet, metrics.json, report.html, samples.html, *.png}` and, for
 every split but val, a line in the run's ledger, written before any score is.
