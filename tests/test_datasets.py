@@ -238,6 +238,7 @@ def test_genki_protocol_on_a_small_tree(tmp_path):
     assert samples[0].split == samples[-1].split
     assert samples[0].group == samples[-1].group != ""
     assert samples[1].labels["pitch"] == -0.2
+    assert dataset.notes["counts"] == "not the published set: 80; expected 4,000"
 
 
 def test_genki_says_what_is_wrong(tmp_path):
@@ -249,6 +250,28 @@ def test_genki_says_what_is_wrong(tmp_path):
     (root / "labels.txt").write_text("1 0 0 0\n2 0 0\n")
     with pytest.raises(UserError, match="line 2"):
         list(genki4k.build(genki4k.Config(root=root)).samples())
+
+
+@pytest.mark.parametrize(
+    "line", ["-1 0 0 0", "2 0 0 0", "01 0 0 0", "1 nan 0 0", "1 0 inf 0", "1 0 0 4_6", "1 0 0", "1 0 0 0 0", ""]
+)
+def test_genki_takes_no_line_for_what_it_is_not(tmp_path, line):
+    """An empty line, too: the photos are numbered by lines."""
+    root = small_genki(tmp_path / "g", 4)
+    (root / "labels.txt").write_text(f"1 0 0 0\n{line}\n0 0 0 0\n0 0 0 0\n")
+    with pytest.raises(UserError, match=rf"labels\.txt: line 2: expected `smile yaw pitch roll` .* found '{line}'$"):
+        list(genki4k.build(genki4k.Config(root=root, test=2)).samples())
+
+
+def test_genki_needs_a_line_for_each_photo(tmp_path):
+    root = small_genki(tmp_path / "g", 10)
+    text = (root / "labels.txt").read_text()
+    (root / "labels.txt").write_text(text + "\n \n")
+    assert len(list(genki4k.build(genki4k.Config(root=root, test=2)).samples())) == 10
+    for changed, lines in ((text[: text.index("\n") * 9 + 9], 9), (text + "1 0 0 0\n", 11)):
+        (root / "labels.txt").write_text(changed)
+        with pytest.raises(UserError, match=rf"labels\.txt: {lines} lines for the 10 photos of files/; .* fetch the set again"):
+            list(genki4k.build(genki4k.Config(root=root, test=2)).samples())
 
 
 def test_genki_protocol_on_the_real_set(genki4k):
@@ -263,3 +286,4 @@ def test_genki_protocol_on_the_real_set(genki4k):
         share = counts[split, "smiling"] / (counts[split, "smiling"] + counts[split, "not_smiling"])
         assert abs(share - 2162 / 4000) < 0.002
     assert dataset.notes["near duplicates"].startswith("14 ")
+    assert dataset.notes["counts"] == "complete: 4,000"
