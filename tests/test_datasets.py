@@ -108,6 +108,15 @@ def test_csv_with_its_columns(tmp_path):
     assert (c.image, c.split, dict(c.labels)) == ("3.jpg", "test", {"emotion": "NA", "age": 4.5})
 
 
+def test_a_split_stands_in_all_lines_or_in_none(tmp_path):
+    lines = "".join(f"{i}.jpg,{{}}\n" for i in range(10))
+    made = table(tmp_path, "path,split\n" + lines.format(*[""] * 10))
+    assert Counter(s.split for s in made) == {"train": 8, "val": 1, "test": 1}
+    message = r"labels\.csv: line 5: the split \('split'\) is empty, as in 2 of 10 lines; fill it"
+    with pytest.raises(UserError, match=message):
+        table(tmp_path, "path,split\n" + lines.format(*["train"] * 3, "", " ", *["test"] * 5))
+
+
 @pytest.mark.parametrize("cells", [("4_6", "8_13"), ("inf", "3"), ("1e400", "2")])
 def test_names_that_python_would_read_as_numbers_stay_names(tmp_path, cells):
     samples = table(tmp_path, "path,age\n1.jpg,{}\n2.jpg,{}\n".format(*cells))
