@@ -13,7 +13,7 @@ from preprocessing.datasets import dataframe, genki4k, image_folder
 from preprocessing.datasets.base import locate
 from preprocessing.errors import UserError
 from preprocessing.fingerprint import clusters
-from preprocessing.split import hash_split, split_off, take, unit_key, units
+from preprocessing.split import fixed_split, hash_split, split_off, take, unit_key, units
 from preprocessing.types import RawSample
 
 
@@ -179,6 +179,17 @@ def test_splits_keep_shares_groups_and_do_not_depend_on_order():
     assert all(len(splits) == 1 for splits in together.values())
     assert {s.image: s.split for s in hash_split(samples[::-1], (0.7, 0.1, 0.2), "x")} == split
     assert {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), "y")} != split
+
+
+def test_a_fixed_split_depends_on_the_unit_alone_and_has_about_its_shares():
+    samples = made(3000, groups=700)
+    split = {unit_key(s): s.split for s in fixed_split(samples, (0.7, 0.1, 0.2), "x")}
+    assert {unit_key(s): s.split for s in fixed_split(samples[::5], (0.7, 0.1, 0.2), "x")}.items() <= split.items()
+    assert {unit_key(s): s.split for s in fixed_split(samples, (0.7, 0.1, 0.2), "y")} != split
+    found = Counter(s.split for s in fixed_split(samples, (0.7, 0.1, 0.2), "x"))
+    assert all(abs(found[name] / 3000 - share) < 0.03 for name, share in (("train", 0.7), ("val", 0.1), ("test", 0.2)))
+    assert {s.split for s in fixed_split(samples, (1.0, 0.0, 0.0), "x")} == {"train"}
+    assert {s.split for s in fixed_split(samples, (0.0, 0.0, 1.0), "x")} == {"test"}
 
 
 def test_numbers_of_many_values_are_split_over_their_whole_range():

@@ -115,6 +115,19 @@ def test_a_person_is_in_one_split(tmp_path):
     assert counts["train"] >= 280
 
 
+def test_a_person_of_both_tables_is_in_one_split_of_both(tmp_path):
+    names = [f"person {i}" for i in range(300)]
+    table(tmp_path, [row(f"00/{i}.jpg", name=name) for i, name in enumerate(names)], "imdb")
+    few = [row(f"01/{i}.jpg", name=name, born=(1950, 1, 1)) for i, name in enumerate(names[::3]) for _ in range(1 + i % 4)]
+    table(tmp_path, few, "wiki")
+    imdb, notes = read(tmp_path / "imdb.mat")
+    wiki, _ = read(tmp_path / "wiki.mat", name="wiki")
+    splits = {s.group: s.split for s in imdb}
+    assert [s.split for s in wiki] == [splits[s.group] for s in wiki]
+    assert set(splits.values()) == {"train", "val", "test"}
+    assert notes["splits"].startswith("train/val/test by the hash of the person's name, shares about 0.8/0.1/0.1")
+
+
 def test_what_is_absent_or_broken_is_named(tmp_path):
     with pytest.raises(UserError, match=r"expected imdb\.mat or wiki\.mat beside .* found neither"):
         read(tmp_path)
