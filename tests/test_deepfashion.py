@@ -115,18 +115,22 @@ def test_only_the_named_tags(tmp_path):
 
 def test_boxes_become_crops_and_lists_a_table(tmp_path):
     root = tree(tmp_path / "raw", photos="Img/img")
-    _run({"dataset": {"type": "deepfashion", "root": str(root)}, "face_scale": 1.0}, tmp_path / "out", 1, False, None)
+    dataset = {"type": "deepfashion", "root": str(root)}
+    _run({"dataset": dataset}, tmp_path / "out", 1, False, None)
     rows = read_manifest(tmp_path / "out").rows
     assert list(rows["status"]) == ["ok"] * 4
     assert list(rows["box"][0]) == [72, 79, 232, 273]
     assert list(rows["label_category"]) == ["Blouse", "Blouse", "Dress", "Jeans"]
     crop = cv2.imread(str(tmp_path / "out" / rows["face_file"][1]))
-    assert crop.shape[:2] == (102, 102)
+    assert crop.shape[:2] == (102, 102), "as wide as the box"
+    _run({"dataset": dataset, "face_scale": 2.0}, tmp_path / "wide", 1, False, None)
+    crop = cv2.imread(str(tmp_path / "wide" / read_manifest(tmp_path / "wide").rows["face_file"][1]))
+    assert crop.shape[:2] == (204, 204), "what the user says wins"
 
 
 def test_the_boxes_of_the_fine_annotations_go_line_by_line_with_the_photos(tmp_path):
     root, options = fine_tree(tmp_path / "raw"), {"type": "deepfashion", "annotations": "fine"}
-    _run({"dataset": {**options, "root": str(root)}, "face_scale": 1.0}, tmp_path / "out", 1, False, None)
+    _run({"dataset": {**options, "root": str(root)}}, tmp_path / "out", 1, False, None)
     rows = read_manifest(tmp_path / "out").rows
     assert [tuple(box) for box in rows["box"]] == [tuple(map(int, box.split())) for box in BOXES]
     assert list(rows["split"]) == ["train", "train", "val", "test"]
