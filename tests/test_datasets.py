@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_genki4k import small_genki
 from PIL import Image
 
 from preprocessing.datasets import dataframe, genki4k, image_folder
@@ -233,17 +234,6 @@ def test_near_duplicates_are_clustered(tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"x")
     paths = [tmp_path / name for name, *_ in kinds] + [tmp_path / "broken.jpg", tmp_path / "absent.jpg"]
     assert clusters(paths).tolist() == [0, 1, 0, 3, 0, 5, 5, 7, 8]
-
-
-def small_genki(root: Path, n: int) -> Path:
-    (root / "files").mkdir(parents=True)
-    (root / "labels.txt").write_text("".join(f"{int(i < n // 2)} 0.1 -0.2 0.3\n" for i in range(n)))
-    rng = np.random.default_rng(0)
-    for i in range(n):
-        noise = rng.integers(0, 255, (5, 5, 3), dtype=np.uint8) if i != n - 1 else np.zeros((5, 5, 3), np.uint8)
-        Image.fromarray(noise).resize((40, 40)).save(root / "files" / f"file{i + 1:04d}.jpg")
-    (root / "files" / f"file{n:04d}.jpg").write_bytes((root / "files" / "file0001.jpg").read_bytes())
-    return root
 
 
 def test_genki_protocol_on_a_small_tree(tmp_path):
