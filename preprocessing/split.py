@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 from preprocessing.types import RawSample
 
+DIGITS = 13
+"""Hexadecimal digits of a hash that make a number: 52 bits, as many as a float64 holds."""
 MANY = 20
 """Distinct numbers of one task up to which each is a class of its own."""
 
@@ -99,3 +101,19 @@ def hash_split(samples: Sequence[RawSample], fractions: tuple[float, float, floa
     samples = [replace(s, split="train") for s in samples]
     samples = split_off(samples, "train", "test", round(n * fractions[2]), f"{salt} test")
     return split_off(samples, "train", "val", round(n * fractions[1]), f"{salt} val")
+
+
+def fixed_split(samples: Sequence[RawSample], fractions: tuple[float, float, float], salt: str) -> list[RawSample]:
+    """Give each sample one of train, val, test by the hash of its unit's key alone, with about the shares `fractions`.
+
+    A unit so has one split in every table that names it, whatever else is there, at the price of shares met on average only.
+    """
+    _, val, test = fractions
+    places = {key: _place(key, salt) for key in map(unit_key, samples)}
+    splits = {key: "test" if place < test else "val" if place < test + val else "train" for key, place in places.items()}
+    return [replace(s, split=splits[unit_key(s)]) for s in samples]
+
+
+def _place(key: str, salt: str) -> float:
+    """A number in [0, 1) that only the key and the salt decide."""
+    return int(hashlib.sha256(f"{salt}\n{key}".encode()).hexdigest()[:DIGITS], 16) / 16**DIGITS

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from made_genki4k import small_genki
 from PIL import Image
 
 from preprocessing.datasets import dataframe, genki4k, image_folder
 from preprocessing.datasets.base import locate
 from preprocessing.errors import UserError
 from preprocessing.fingerprint import clusters
-from preprocessing.split import hash_split, split_off, take, unit_key, units
+from preprocessing.split import fixed_split, hash_split, split_off, take, unit_key, units
 from preprocessing.types import RawSample
 
 
@@ -108,6 +109,15 @@ def test_csv_with_its_columns(tmp_path):
     assert (c.image, c.split, dict(c.labels)) == ("3.jpg", "test", {"emotion": "NA", "age": 4.5})
 
 
+def test_a_split_stands_in_all_lines_or_in_none(tmp_path):
+    lines = "".join(f"{i}.jpg,{{}}\n" for i in range(10))
+    made = table(tmp_path, "path,split\n" + lines.format(*[""] * 10))
+    assert Counter(s.split for s in made) == {"train": 8, "val": 1, "test": 1}
+    message = r"labels\.csv: line 5: the split \('split'\) is empty, as in 2 of 10 lines; fill it"
+    with pytest.raises(UserError, match=message):
+        table(tmp_path, "path,split\n" + lines.format(*["train"] * 3, "", " ", *["test"] * 5))
+
+
 @pytest.mark.parametrize("cells", [("4_6", "8_13"), ("inf", "3"), ("1e400", "2")])
 def test_names_that_python_would_read_as_numbers_stay_names(tmp_path, cells):
     samples = table(tmp_path, "path,age\n1.jpg,{}\n2.jpg,{}\n".format(*cells))
@@ -172,6 +182,17 @@ def test_splits_keep_shares_groups_and_do_not_depend_on_order():
     assert {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), "y")} != split
 
 
+def test_a_fixed_split_depends_on_the_unit_alone_and_has_about_its_shares():
+    samples = made(3000, groups=700)
+    split = {unit_key(s): s.split for s in fixed_split(samples, (0.7, 0.1, 0.2), "x")}
+    assert {unit_key(s): s.split for s in fixed_split(samples[::5], (0.7, 0.1, 0.2), "x")}.items() <= split.items()
+    assert {unit_key(s): s.split for s in fixed_split(samples, (0.7, 0.1, 0.2), "y")} != split
+    found = Counter(s.split for s in fixed_split(samples, (0.7, 0.1, 0.2), "x"))
+    assert all(abs(found[name] / 3000 - share) < 0.03 for name, share in (("train", 0.7), ("val", 0.1), ("test", 0.2)))
+    assert {s.split for s in fixed_split(samples, (1.0, 0.0, 0.0), "x")} == {"train"}
+    assert {s.split for s in fixed_split(samples, (0.0, 0.0, 1.0), "x")} == {"test"}
+
+
 def test_numbers_of_many_values_are_split_over_their_whole_range():
     ages = [RawSample("s", f"{i}.jpg", "", labels={"age": 20 + i / 10}) for i in range(500)]
     test = [s.labels["age"] for s in hash_split(ages, (0.8, 0.1, 0.1), "x") if s.split == "test"]
@@ -215,17 +236,6 @@ def test_near_duplicates_are_clustered(tmp_path):
     assert clusters(paths).tolist() == [0, 1, 0, 3, 0, 5, 5, 7, 8]
 
 
-def small_genki(root: Path, n: int) -> Path:
-    (root / "files").mkdir(parents=True)
-    (root / "labels.txt").write_text("".join(f"{int(i < n // 2)} 0.1 -0.2 0.3\n" for i in range(n)))
-    rng = np.random.default_rng(0)
-    for i in range(n):
-        noise = rng.integers(0, 255, (5, 5, 3), dtype=np.uint8) if i != n - 1 else np.zeros((5, 5, 3), np.uint8)
-        Image.fromarray(noise).resize((40, 40)).save(root / "files" / f"file{i + 1:04d}.jpg")
-    (root / "files" / f"file{n:04d}.jpg").write_bytes((root / "files" / "file0001.jpg").read_bytes())
-    return root
-
-
 def test_genki_protocol_on_a_small_tree(tmp_path):
     root = small_genki(tmp_path / "g", 80)
     dataset = genki4k.build(genki4k.Config(root=root, test=20))
@@ -238,6 +248,7 @@ def test_genki_protocol_on_a_small_tree(tmp_path):
     assert samples[0].split == samples[-1].split
     assert samples[0].group == samples[-1].group != ""
     assert samples[1].labels["pitch"] == -0.2
+    assert dataset.notes["counts"] == "not the published set: 80; expected 4,000"
 
 
 def test_genki_says_what_is_wrong(tmp_path):
@@ -249,6 +260,33 @@ def test_genki_says_what_is_wrong(tmp_path):
     (root / "labels.txt").write_text("1 0 0 0\n2 0 0\n")
     with pytest.raises(UserError, match="line 2"):
         list(genki4k.build(genki4k.Config(root=root)).samples())
+
+
+@pytest.mark.parametrize(
+    "line", ["-1 0 0 0", "2 0 0 0", "01 0 0 0", "1 nan 0 0", "1 0 inf 0", "1 0 0 4_6", "1 0 0", "1 0 0 0 0", ""]
+)
+def test_genki_takes_no_line_for_what_it_is_not(tmp_path, line):
+    """An empty line, too: the photos are numbered by lines."""
+    root = small_genki(tmp_path / "g", 4)
+    (root / "labels.txt").write_text(f"1 0 0 0\n{line}\n0 0 0 0\n0 0 0 0\n")
+    with pytest.raises(UserError, match=rf"labels\.txt: line 2: expected `smile yaw pitch roll` .* found '{line}'$"):
+        list(genki4k.build(genki4k.Config(root=root, test=2)).samples())
+
+
+def test_genki_needs_a_line_for_each_photo(tmp_path):
+    root = small_genki(tmp_path / "g", 10)
+    text = (root / "labels.txt").read_text()
+    (root / "labels.txt").write_text(text + "\n \n")
+    assert len(list(genki4k.build(genki4k.Config(root=root, test=2)).samples())) == 10
+    (root / "labels.txt").write_text(text[: text.rindex("\n", 0, -1) + 1])
+    with pytest.raises(UserError, match=r"labels\.txt: 9 lines for the 10 photos of files/; .* fetch the set again"):
+        list(genki4k.build(genki4k.Config(root=root, test=2)).samples())
+
+
+def test_a_genki_photo_that_is_missing_is_a_sample_still(tmp_path):
+    root = small_genki(tmp_path / "g", 10)
+    (root / "files/file0003.jpg").unlink()
+    assert len(list(genki4k.build(genki4k.Config(root=root, test=2)).samples())) == 10
 
 
 def test_genki_protocol_on_the_real_set(genki4k):
@@ -263,3 +301,4 @@ def test_genki_protocol_on_the_real_set(genki4k):
         share = counts[split, "smiling"] / (counts[split, "smiling"] + counts[split, "not_smiling"])
         assert abs(share - 2162 / 4000) < 0.002
     assert dataset.notes["near duplicates"].startswith("14 ")
+    assert dataset.notes["counts"] == "complete: 4,000"

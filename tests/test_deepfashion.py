@@ -3,66 +3,13 @@
 import shutil
 
 import cv2
-import numpy as np
 import pytest
+from made_deepfashion import BOXES, IMAGES, fine_tree, tree
 
 from preprocessing.__main__ import _run
 from preprocessing.datasets.deepfashion import Config, build
 from preprocessing.errors import UserError
 from preprocessing.manifest import read_manifest
-
-IMAGES = [f"img/Sheer_Blouse/img_{i:08d}.jpg" for i in (1, 2)] + [f"img/Maxi_Dress/img_{i:08d}.jpg" for i in (1, 2)]
-COARSE_TAGS = [("a-line", 3), ("abstract chevron print", 1), ("floral", 1), ("chiffon", 2), ("boho", 5), ("collar", 4)]
-FINE_TAGS = [("floral", 1), ("solid", 1), ("long_sleeve", 2), ("no_dress", 3), ("v_neckline", 4), ("denim", 5), ("loose", 6)]
-FINE_STATES = [[1, 0, 1, 1, 0, 0, 1], [0, 1, 0, 1, 1, 0, 0], [0, 0, 1, 0, 1, 1, 1], [1, 0, 1, 0, 0, 0, 1]]
-STATES = [[1, -1, 1, -1, 1, 0], [-1, 1, 1, 1, -1, -1], [1, -1, -1, -1, -1, 1], [-1, -1, -1, 1, -1, -1]]
-
-
-def lists(path, header, entries):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [f"{left:<70} {right}" for left, right in entries]
-    path.write_text("\n".join([str(len(entries)), header, *lines]) + "\n")
-
-
-BOXES = ["072 079 232 273", "067 059 155 161", "065 065 156 200", "051 062 167 182"]
-CATEGORIES = [1, 1, 3, 2]
-
-
-def tree(root, folder="Anno_coarse", photos="img"):
-    """The set's folder: the coarse annotations with `Eval/`, and drawn photos."""
-    anno = root / folder
-    names(anno, COARSE_TAGS)
-    lists(anno / "list_category_img.txt", "image_name  category_label", list(zip(IMAGES, CATEGORIES, strict=True)))
-    cells = ["  ".join(f"{value:2d}" for value in row) for row in STATES]
-    lists(anno / "list_attr_img.txt", "image_name  attribute_labels", list(zip(IMAGES, cells, strict=True)))
-    lists(anno / "list_bbox.txt", "image_name  x_1  y_1  x_2  y_2", list(zip(IMAGES, BOXES, strict=True)))
-    parts = ["train", "val", "train", "test"]
-    lists(root / "Eval/list_eval_partition.txt", "image_name  evaluation_status", list(zip(IMAGES, parts, strict=True)))
-    return draw(root, photos)
-
-
-def fine_tree(root):
-    """The same with the fine annotations: files of each split that go line by line with its list of photos."""
-    anno = root / "Anno_fine"
-    names(anno, FINE_TAGS)
-    for split, part in (("train", slice(0, 2)), ("val", slice(2, 3)), ("test", slice(3, 4))):
-        cells = [" ".join(map(str, row)) for row in FINE_STATES]
-        for end, values in (("", IMAGES), ("_cate", CATEGORIES), ("_attr", cells), ("_bbox", BOXES)):
-            (anno / f"{split}{end}.txt").write_text("\n".join(map(str, values[part])) + "\n")
-    return draw(root, "img")
-
-
-def names(anno, tags):
-    lists(anno / "list_category_cloth.txt", "category_name  category_type", [("Blouse", 1), ("Jeans", 2), ("Dress", 3)])
-    lists(anno / "list_attr_cloth.txt", "attribute_name  attribute_type", tags)
-
-
-def draw(root, photos):
-    for image in IMAGES:
-        path = root / photos.removesuffix("img") / image
-        path.parent.mkdir(parents=True, exist_ok=True)
-        assert cv2.imwrite(str(path), np.full((300, 240, 3), 90, np.uint8))
-    return root
 
 
 def read(root, **options):
@@ -97,11 +44,12 @@ def test_fine_annotations_come_with_their_own_lists(tmp_path):
         "category_type": "upper_body",
         "texture": "floral",
         "sleeve": "long_sleeve",
-        "length": "no_dress",
-        "neckline": "none",
-        "fabric": "none",
-        "fit": "loose",
+        "length": "maxi_length",
+        "neckline": "crew_neckline",
+        "fabric": "denim",
+        "fit": "tight",
     }
+    assert [s.labels["neckline"] for s in samples[1:]] == ["v_neckline", "square_neckline", "no_neckline"]
 
 
 def test_only_the_named_tags(tmp_path):
@@ -115,18 +63,22 @@ def test_only_the_named_tags(tmp_path):
 
 def test_boxes_become_crops_and_lists_a_table(tmp_path):
     root = tree(tmp_path / "raw", photos="Img/img")
-    _run({"dataset": {"type": "deepfashion", "root": str(root)}, "face_scale": 1.0}, tmp_path / "out", 1, False, None)
+    dataset = {"type": "deepfashion", "root": str(root)}
+    _run({"dataset": dataset}, tmp_path / "out", 1, False, None)
     rows = read_manifest(tmp_path / "out").rows
     assert list(rows["status"]) == ["ok"] * 4
     assert list(rows["box"][0]) == [72, 79, 232, 273]
     assert list(rows["label_category"]) == ["Blouse", "Blouse", "Dress", "Jeans"]
     crop = cv2.imread(str(tmp_path / "out" / rows["face_file"][1]))
-    assert crop.shape[:2] == (102, 102)
+    assert crop.shape[:2] == (102, 102), "as wide as the box"
+    _run({"dataset": dataset, "face_scale": 2.0}, tmp_path / "wide", 1, False, None)
+    crop = cv2.imread(str(tmp_path / "wide" / read_manifest(tmp_path / "wide").rows["face_file"][1]))
+    assert crop.shape[:2] == (204, 204), "what the user says wins"
 
 
 def test_the_boxes_of_the_fine_annotations_go_line_by_line_with_the_photos(tmp_path):
     root, options = fine_tree(tmp_path / "raw"), {"type": "deepfashion", "annotations": "fine"}
-    _run({"dataset": {**options, "root": str(root)}, "face_scale": 1.0}, tmp_path / "out", 1, False, None)
+    _run({"dataset": {**options, "root": str(root)}}, tmp_path / "out", 1, False, None)
     rows = read_manifest(tmp_path / "out").rows
     assert [tuple(box) for box in rows["box"]] == [tuple(map(int, box.split())) for box in BOXES]
     assert list(rows["split"]) == ["train", "train", "val", "test"]
@@ -171,8 +123,8 @@ def test_a_wrong_entry_names_file_and_line(tmp_path, file, old, new, message):
     [
         ("train_cate.txt", "1\n1", "1", r"train_cate\.txt: 1 lines for the 2 photos of train\.txt; fetch both again"),
         ("val_cate.txt", "3", "9", r"val_cate\.txt: line 1: category 9; expected a number from 1 to 3"),
-        ("train_attr.txt", "\n0 1", "\n1", r"train_attr\.txt: line 2: expected 7 values, found '1 0 1 1 0 0'"),
-        ("test_attr.txt", "1 0", "x 0", r"test_attr\.txt: line 1: expected 7 values"),
+        ("train_attr.txt", "\n0 1", "\n1", r"train_attr\.txt: line 2: expected 26 values, found '1 0 0 0 0 0 0 1 0 "),
+        ("test_attr.txt", "1 0", "x 0", r"test_attr\.txt: line 1: expected 26 values"),
     ],
 )
 def test_a_wrong_line_of_the_fine_annotations_names_file_and_line(tmp_path, file, old, new, message):

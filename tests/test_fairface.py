@@ -99,9 +99,12 @@ def test_missing_cells_are_missing_labels(tmp_path):
         ("train/1.jpg,nan,Male,White,True", "age 'nan'"),
         ("train/1.jpg,3-9,X,White,True", "line 2: gender 'X'; expected female or male"),
         (",3-9,Male,White,True", "line 2: the file name is empty"),
+        ("train/1.jpg", r"fairface_label_train\.csv: line 2: 1 cells; expected 5; is the file cut off"),
+        ("train/1.jpg,3-9,Male,White", "line 2: 4 cells; expected 5"),
+        ("train/1.jpg,3-9,Male,White,True,1", "line 2: 6 cells; expected 5"),
     ],
 )
-def test_a_wrong_cell_names_file_and_line(tmp_path, line, message):
+def test_a_wrong_line_names_file_and_line(tmp_path, line, message):
     root = tree(tmp_path, GROUPS)
     (root / "fairface_label_train.csv").write_text(f"{HEADER}\n{line}\n")
     with pytest.raises(UserError, match=message):

@@ -6,42 +6,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import scipy.io
+from made_imdb_wiki import day_number, row, table
 
 from preprocessing.datasets.imdb_wiki import Config, age_of, build
 from preprocessing.errors import UserError
-
-
-def day_number(year, month, day):
-    """As Matlab's datenum counts: 1 is the first of January of the year 0."""
-    return datetime.date(year, month, day).toordinal() + 366
-
-
-def cell(texts):
-    column = np.empty((1, len(texts)), dtype=object)
-    column[0] = [np.array([text]) if text else np.array([], dtype="U1") for text in texts]
-    return column
-
-
-def table(root, rows, name="wiki", **changes):
-    """A table as published: one struct, its fields rows of numbers or cells."""
-    born, taken, path, gender, person, score, second = (list(column) for column in zip(*rows, strict=True))
-    fields = {
-        "dob": np.array([born], dtype=np.int32),
-        "photo_taken": np.array([taken], dtype=np.uint16),
-        "full_path": cell(path),
-        "gender": np.array([gender], dtype=float),
-        "name": cell(person),
-        "face_location": cell(["0"] * len(rows)),
-        "face_score": np.array([score], dtype=float),
-        "second_face_score": np.array([second], dtype=float),
-    }
-    scipy.io.savemat(root / f"{name}.mat", {name: fields | changes})
-    return root
-
-
-def row(path="00/1.jpg", *, born=(1980, 7, 1), taken=2010, gender=1.0, name="A", score=3.0, second=math.nan):
-    return day_number(*born), taken, path, gender, name, score, second
 
 
 def read(root, **options):
@@ -113,6 +81,19 @@ def test_a_person_is_in_one_split(tmp_path):
     counts = Counter(s.split for s in samples)
     assert set(counts) == {"train", "val", "test"}
     assert counts["train"] >= 280
+
+
+def test_a_person_of_both_tables_is_in_one_split_of_both(tmp_path):
+    names = [f"person {i}" for i in range(300)]
+    table(tmp_path, [row(f"00/{i}.jpg", name=name) for i, name in enumerate(names)], "imdb")
+    few = [row(f"01/{i}.jpg", name=name, born=(1950, 1, 1)) for i, name in enumerate(names[::3]) for _ in range(1 + i % 4)]
+    table(tmp_path, few, "wiki")
+    imdb, notes = read(tmp_path / "imdb.mat")
+    wiki, _ = read(tmp_path / "wiki.mat", name="wiki")
+    splits = {s.group: s.split for s in imdb}
+    assert [s.split for s in wiki] == [splits[s.group] for s in wiki]
+    assert set(splits.values()) == {"train", "val", "test"}
+    assert notes["splits"].startswith("train/val/test by the hash of the person's name, shares about 0.8/0.1/0.1")
 
 
 def test_what_is_absent_or_broken_is_named(tmp_path):

@@ -1,7 +1,7 @@
 """Any table with a path column and one column per task (CSV or Parquet).
 
 Enters: a table. Leaves: one sample per line; empty cells are missing labels; columns of numbers stay numbers. Without a split
-column the photos are split by hash.
+column, or with nothing in it, the photos are split by hash.
 """
 
 import os
@@ -74,7 +74,7 @@ class DataFrame:
         self.notes["table"] = self.table.name
         self.notes["tasks"] = self.tasks
         columns = {task: _labels(self.frame[task]) for task in self.tasks}
-        splits = [_split(cell) for cell in self.frame[self.split]] if self.split else [""] * len(self.frame)
+        splits = self._splits()
         groups = [_text(cell) for cell in self.frame[self.group]] if self.group else [""] * len(self.frame)
         samples = []
         for line, path in enumerate(self.frame[self.path]):
@@ -91,6 +91,21 @@ class DataFrame:
         if not samples:
             raise UserError(f"no photos found in {self.table}: the table has no lines")
         yield from self.config.complete(samples, self.notes)
+
+    def _splits(self) -> list[str]:
+        """The split of each line; empty in all of them where splits are to be made.
+
+        Raises:
+            UserError: only some lines have one; the others would be used by nothing.
+        """
+        splits = [_split(cell) for cell in self.frame[self.split]] if self.split else [""] * len(self.frame)
+        empty = [line for line, split in enumerate(splits, 2) if not split]
+        if 0 < len(empty) < len(splits):
+            raise UserError(
+                f"{self.table}: line {empty[0]}: the split ({self.split!r}) is empty, as in {len(empty)} of {len(splits)} lines; "
+                "fill it or drop those lines, or empty it in all for splits by hash"
+            )
+        return splits
 
     def _image(self, cell: Any, line: int) -> str:
         path = _text(cell)

@@ -45,12 +45,13 @@ class Config(BaseConfig):
     """The tags to take, as a multi-label task must declare them; default: all."""
 
     def suggested(self) -> dict[str, Any]:
-        """The clothes' boxes instead of a face detector."""
+        """The clothes' boxes instead of a face detector, and crops no wider than they are."""
         folder = annotation_folder(self)
-        if self.annotations == "coarse":
-            return {"detector": {"type": "boxes", "files": [str(folder / LISTS["bbox"])]}}
-        photos, boxes = ([str(folder / f"{split}{part}.txt") for split in SPLITS] for part in ("", "_bbox"))
-        return {"detector": {"type": "boxes", "files": boxes, "photos": photos}}
+        detector = {"type": "boxes", "files": [str(folder / LISTS["bbox"])]}
+        if self.annotations == "fine":
+            photos, boxes = ([str(folder / f"{split}{part}.txt") for split in SPLITS] for part in ("", "_bbox"))
+            detector |= {"files": boxes, "photos": photos}
+        return {"detector": detector, "face_scale": 1.0}
 
 
 @dataclass(frozen=True)

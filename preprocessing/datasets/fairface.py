@@ -54,17 +54,21 @@ class FairFace:
         name = self.config.published_val if split == "val" else split
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
-                table = csv.DictReader(file)
-                absent = [column for column in COLUMNS if column not in (table.fieldnames or [])]
+                table = csv.reader(file)
+                header = next(table, [])
+                absent = [column for column in COLUMNS if column not in header]
                 if absent:
                     raise UserError(f"{path}: no column {', '.join(absent)}; expected {', '.join(COLUMNS)} as FairFace has them")
-                for row in table:
-                    yield self._sample(row, name, f"{path}: line {table.line_num}")
+                for row in filter(None, table):
+                    where = f"{path}: line {table.line_num}"
+                    if len(row) != len(header):
+                        raise UserError(f"{where}: {len(row)} cells; expected {len(header)}; is the file cut off?")
+                    yield self._sample(dict(zip(header, row, strict=True)), name, where)
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UserError(f"{path}: cannot be read as a CSV table ({error})") from None
 
-    def _sample(self, row: dict[str, str | None], split: str, where: str) -> RawSample:
-        cells = {column: (row[column] or "").strip() for column in COLUMNS}
+    def _sample(self, row: dict[str, str], split: str, where: str) -> RawSample:
+        cells = {column: row[column].strip() for column in COLUMNS}
         if not cells["file"]:
             raise UserError(f"{where}: the file name is empty")
         labels: dict[str, Label] = _age(cells["age"], where)

@@ -12,13 +12,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from preprocessing.datasets.base import BaseConfig, existing_folder
+from preprocessing.datasets.base import BaseConfig, existing_folder, find_photos
 from preprocessing.errors import UserError
 from preprocessing.fingerprint import clusters
+from preprocessing.labels import number_of
 from preprocessing.split import split_off
 from preprocessing.types import Label, RawSample
 
-CLASSES = ("not_smiling", "smiling")
+SMILES = {"0": "not_smiling", "1": "smiling"}
+"""Code of the table -> class."""
+PUBLISHED = 4000
 POSE = ("yaw", "pitch", "roll")
 
 
@@ -44,9 +47,10 @@ class Genki4k:
             raise UserError(f"{self.root}: expected labels.txt and files/ of GENKI-4K there")
 
     def samples(self) -> Iterator[RawSample]:
-        """Samples in the order of the set; the pose is in radians."""
-        lines = [line.split() for line in self.table.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        samples = [self._sample(number, fields) for number, fields in enumerate(lines, 1)]
+        """Samples in the order of the set, the pose in radians; `notes` says whether the set is complete and what repeats."""
+        lines = self.table.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+        samples = [self._sample(number, line.split()) for number, line in enumerate(lines, 1)]
+        self.notes["counts"] = self._counts(len(samples))
         if len(samples) <= self.config.test:
             raise UserError(f"{self.table}: {len(samples)} lines; more than the {self.config.test} test photos are needed")
         samples = self._grouped(samples)
@@ -58,12 +62,25 @@ class Genki4k:
     def _sample(self, number: int, fields: list[str]) -> RawSample:
         try:
             smile, *pose = fields
-            labels: dict[str, Label] = {"smile": CLASSES[int(smile)], **dict(zip(POSE, map(float, pose), strict=True))}
-        except (ValueError, IndexError):
+            labels: dict[str, Label] = {"smile": SMILES[smile], **dict(zip(POSE, map(number_of, pose), strict=True))}
+        except (ValueError, KeyError):
             raise UserError(
-                f"{self.table}: line {number}: expected `smile yaw pitch roll`, found {' '.join(fields)[:60]!r}"
+                f"{self.table}: line {number}: expected `smile yaw pitch roll` with smile 0 or 1, found {' '.join(fields)[:60]!r}"
             ) from None
         return RawSample(self.config.source, f"files/file{number:04d}.jpg", "train", labels=labels)
+
+    def _counts(self, lines: int) -> str:
+        """Whether this is the published set.
+
+        Raises:
+            UserError: the table has fewer lines than there are photos. A photo that is not there gets a row that says so.
+        """
+        photos = len(find_photos(self.root / "files")[0])
+        if photos > lines:
+            raise UserError(
+                f"{self.table}: {lines} lines for the {photos} photos of files/; expected a line for each, fetch the set again"
+            )
+        return f"complete: {lines:,}" if lines == PUBLISHED else f"not the published set: {lines:,}; expected {PUBLISHED:,}"
 
     def _grouped(self, samples: list[RawSample]) -> list[RawSample]:
         """The samples with their cluster of near duplicates as group."""

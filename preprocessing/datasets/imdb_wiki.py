@@ -2,7 +2,8 @@
 
 Enters: `imdb.mat` or `wiki.mat` beside the photos of `full_path` (`imdb_crop/`, `wiki_crop/`, or the uncropped folders). Leaves:
 `age` in years on the first of July of the photo's year, as the authors reckon, `age_group` (the main article's six) and `gender`;
-a person is a group. Photos without a clear single face by the set's own detector are left out, and the notes count them.
+a person is a group, and its name alone decides its split, so that both tables have it in the same one. Photos without a clear
+single face by the set's own detector are left out, and the notes count them.
 """
 
 import datetime
@@ -19,9 +20,12 @@ from preprocessing.ages import six_groups
 from preprocessing.datasets.base import SplitConfig, existing_folder
 from preprocessing.errors import UserError
 from preprocessing.manifest import normalize_path
+from preprocessing.split import fixed_split
 from preprocessing.types import Label, RawSample
 
 TABLES = ("imdb", "wiki")
+SALT = "imdb_wiki"
+"""Of the hash of a name; not the source's name, which may differ between the tables."""
 COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
 GENDERS = {0.0: "female", 1.0: "male"}
 DAYS = 365.2425
@@ -69,7 +73,9 @@ class ImdbWiki:
             raise UserError(f"{self.table}: none of its {sum(fate.values())} photos is left; lower dataset.min_face_score")
         for task in ("age", "gender"):
             self.notes[f"without {task}"] = sum(task not in s.labels for s in samples)
-        yield from self.config.complete(samples, self.notes)
+        shares = "/".join(f"{f:g}" for f in self.config.fractions)
+        self.notes["splits"] = f"train/val/test by the hash of the person's name, shares about {shares}, alike in both tables"
+        yield from fixed_split(samples, self.config.fractions, SALT)
 
     def _reason_to_leave_out(self, cells: Mapping[str, Any]) -> str:
         if not cells["full_path"]:
