@@ -20,7 +20,7 @@ from caer.data.rows import Rows
 from caer.engine.checkpoint import LoadedRun, load_run
 from caer.engine.precision import resolve_device
 from caer.engine.run import fit_stage
-from caer.evaluation import numbers, statistics
+from caer.evaluation import numbers, statistics, tags
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
 from caer.evaluation.statistics import Estimate
@@ -127,7 +127,7 @@ def row_scores(task: JudgedRows) -> tuple[str, np.ndarray]:
     if isinstance(task, NumberRows):
         return "distance", numbers.distances(task.targets, task.answers)
     if isinstance(task, TagRows):
-        return "exact", (task.truth == task.chosen).all(axis=1).astype(float)
+        return "exact", tags.exact(task.truth, task.chosen).astype(float)
     return "accuracy", task.correct()
 
 
