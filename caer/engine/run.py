@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -143,6 +144,7 @@ class _Fit:
         self.origins = self._origins()
         self.model = self._model()
         self.begun_from = self._begun_from()
+        self.caching_seconds = self._cached_before()
         self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         for name, task in self.tasks.items():
             task.fit(np.asarray(self.data.class_counts[name]))
@@ -187,6 +189,13 @@ class _Fit:
             kind: {part: {"file": str(path), "sha256": sha256_file(path)} for part, path in parts.items()}
             for kind, parts in files.items()
         }
+
+    def _cached_before(self) -> float | None:
+        """Seconds that the cached features took; None where a resumed stage's record does not say."""
+        if self.checkpoint is None or not self.stage.cache_features:
+            return 0.0
+        seconds: float | None = read_provenance(self.folder).get("caching_seconds")
+        return seconds
 
     def _module(self) -> StageModule:
         checkpoint = self.checkpoint or {"history": [], "global_step": 0, "optimizer": None}
@@ -249,12 +258,20 @@ class _Fit:
             if self.stage.cache_features:
                 assert isinstance(self.data, StageData)
                 say(f"stage {self.number}: computing the frozen branches' features once")
-                self.data = self.data.cached(self.model.to(self.device), self.device, self.precision)
+                self._cache(self.data)
             trainer = self._trainer(self.stage.epochs - done)
             train = _Batches(self._epoch_batches, lambda: len(self.data.train_loader(done)))
             self.progress.start()
             with _interruptible():
                 trainer.fit(self.module, train, self._val_batches())
+
+    def _cache(self, data: StageData) -> None:
+        """Put features in the place of pictures. A resumed stage computes them anew: the last time counts, and only once."""
+        started = time.monotonic()
+        self.data = data.cached(self.model.to(self.device), self.device, self.precision)
+        self.caching_seconds = round(time.monotonic() - started, 3)
+        if rank() == 0:
+            self._write_provenance(finished=False)
 
     def _epoch_batches(self) -> Iterator[Any]:
         epoch = self.module.epoch
@@ -336,7 +353,7 @@ class _Fit:
         trainable, total = count_parameters(self.model)
         parameters = {"trainable": trainable, "total": total}
         known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, **self.begun_from}
-        known["monitor"] = self.config.monitor.model_dump()
+        known |= {"monitor": self.config.monitor.model_dump(), "caching_seconds": self.caching_seconds}
         write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))
 
 
