@@ -87,7 +87,7 @@ def compare_networks(config: Config, split: str = "val") -> Comparison:
     judged = [evaluate_run(run.folder, split, report=False).predictions for run in loaded]
     seconds = [float(run.meta["seconds"]) for run in loaded]
     results = [
-        _compare(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
+        compare_task(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
         for name, own, spent in zip(config.tasks, judged[1:], seconds[1:], strict=True)
     ]
     runs = [str(run.folder) for run in loaded]
@@ -104,11 +104,13 @@ def single_task(config: Config, task: str) -> Config:
     )
 
 
-def _compare(name: str, together: JudgedRows, alone: JudgedRows, seconds: float) -> TaskResult:
+def compare_task(name: str, together: JudgedRows, alone: JudgedRows, seconds: float) -> TaskResult:
+    """A task's scores in both networks, paired by `sample_id`: their tables may stand in different orders."""
     score, ours = row_scores(together)
     _, theirs = row_scores(alone)
     own = pd.Series(theirs, index=alone.rows["sample_id"]).reindex(together.rows["sample_id"]).to_numpy()
-    assert not np.isnan(own).any(), "both networks are judged on every row that is labelled for the task"
+    assert len(theirs) == len(ours), "both networks are judged on every row that is labelled for the task"
+    assert not np.isnan(own).any(), "both networks are judged on the same rows"
     estimate = statistics.mean if score == "distance" else statistics.share
     return TaskResult(
         task=name,
