@@ -1,4 +1,4 @@
-"""One network against one a task: paired on the same rows, trained alike."""
+"""One network against one a task: paired on the same rows, trained alike, judged once, and refused before anything is trained."""
 
 import json
 from dataclasses import replace
@@ -6,13 +6,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT
 from made_predictions import made_predictions
 from made_sources import TINY, made_sources, shipped
 
-from caer.comparison.networks import compare_networks, compare_task, row_scores, single_task
+from caer.comparison import networks
+from caer.comparison.networks import compare_networks, compare_task, row_scores
+from caer.comparison.networks_plan import plan_networks, single_task
 from caer.comparison.networks_report import write_comparison
 from caer.config import Config, load_config
+from caer.engine import run
 from caer.evaluation.judged import judged_rows
 from caer.evaluation.predictions import Predictions
 from caer.models import build_model
@@ -31,6 +35,34 @@ def small(data, runs, *overrides, **settings):
     config["data"]["sources"] = [source for source in config["data"]["sources"] if "fer2013" not in str(source["manifest"])]
     config["monitor"] = {"metric": "mean", "of": ["smile/accuracy", "age/closeness"]}
     return Config.model_validate(config | settings)
+
+
+class Stop(Exception):
+    """Stands for a kill."""
+
+
+@pytest.fixture(scope="module")
+def compared(data, tmp_path_factory):
+    """A comparison that was stopped after its first network and called again; what the second call trained."""
+    config, trained = small(data, tmp_path_factory.mktemp("runs")), []
+    fit, run_fit = networks.fit_stage, run._Fit.run
+
+    def only_the_first(each, stage):
+        if each.name != config.name:
+            raise Stop
+        return fit(each, stage)
+
+    def recorded(self):
+        trained.append(self.config.name)
+        return run_fit(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "fit_stage", only_the_first)
+        with pytest.raises(Stop):
+            compare_networks(config, "test")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run._Fit, "run", recorded)
+        return config, compare_networks(config, "test"), trained
 
 
 # Pairing
@@ -85,6 +117,22 @@ def test_the_distance_is_that_to_the_interval():
 # A comparison from its start to its page
 
 
+def test_an_interrupted_comparison_goes_on_where_it_was_stopped(compared):
+    config, _, trained = compared
+    assert trained == [f"{config.name}_only_smile", f"{config.name}_only_age"]
+
+
+def test_a_number_is_compared_by_its_distance_and_a_task_without_rows_is_named(compared, tmp_path):
+    config, comparison, _ = compared
+    found = [(task.task, task.score, task.unit, task.rows) for task in comparison.tasks]
+    assert found == [("smile", "accuracy", "", 8), ("age", "distance", "years", 8)]
+    assert comparison.left_out == {"emotion": "no usable row of train is labelled for it"}
+    page = write_comparison(comparison, config, tmp_path).read_text()
+    assert "| age: distance | 8 |" in page
+    assert "Left out: emotion (no usable row of train is labelled for it)." in page
+    assert "optimistic" not in page
+
+
 def test_tags_are_compared_by_the_rows_that_are_right_in_all(data, tmp_path):
     config = shipped("dataframe_xception", data, tmp_path / "runs", *TINY)
     comparison = compare_networks(config, "val")
@@ -103,9 +151,72 @@ def test_tags_are_compared_by_the_rows_that_are_right_in_all(data, tmp_path):
     assert stored["inference_ratio"] == pytest.approx(comparison.inference[1] / comparison.inference[0])
 
 
+# Refused before anything is trained
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    monkeypatch.setattr(networks, "fit_stage", lambda *args: pytest.fail("trained before its input was checked"))
+
+
 def test_a_two_branch_model_cannot_be_compared_so():
     with pytest.raises(UserError, match="model of type multitask with two tasks or more"):
         compare_networks(load_config(ROOT / "configs/demo.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("split", "message"), [("train", "is not judged on the rows it was trained on"), ("tset", "rows of split 'tset'")]
+)
+def test_a_wrong_split_is_refused(data, tmp_path, untrained, split, message):
+    with pytest.raises(UserError, match=message):
+        compare_networks(small(data, tmp_path), split)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.balanced_sampling=true", "would differ in more than their tasks; set it to false"),
+        ("tasks.emotion.optional=false", r"the label column 'emotion'"),
+        ("stages.1.groups=[{pattern: 'face\\.heads\\.smile\\..*', lr: 1.0e-3}]", "groups: pattern .* matches no parameter"),
+        (
+            "stages.1.head_warmup={pattern: 'face\\.heads\\.smile\\..*', epochs: 1, lr: 1.0e-3}",
+            "head_warmup: pattern .* matches no",
+        ),
+    ],
+)
+def test_settings_that_would_end_a_later_network_are_refused(data, tmp_path, untrained, override, message):
+    with pytest.raises(UserError, match=message):
+        compare_networks(small(data, tmp_path, "stages.1.epochs=2", override))
+
+
+def test_a_task_without_rows_to_be_judged_on_is_refused_unless_it_is_optional(data, tmp_path, untrained, monkeypatch):
+    config = small(data, tmp_path)
+    monkeypatch.setattr("caer.comparison.networks_plan.without_rejected", lambda rows: (rows[rows["source"] != "fairface"], 0))
+    with pytest.raises(UserError, match=r"no usable row of test is labelled for task 'age'.*tasks\.age\.optional=true"):
+        compare_networks(config, "test")
+    tasks = {name: options | {"optional": True} for name, options in config.tasks.items()}
+    with pytest.raises(
+        UserError, match=r"fewer than two tasks can be compared \(emotion: no usable row of train .*; age: .* of test"
+    ):
+        compare_networks(config.model_copy(update={"tasks": tasks}), "test")
+
+
+def test_a_score_that_intervals_cannot_have_is_refused(data, tmp_path, untrained):
+    monitor = {"metric": "mean", "mode": "min", "of": ["smile/nll", "age/mae"]}
+    with pytest.raises(UserError, match=r"faces_shared_only_age: monitor 'age/mae' has no value"):
+        compare_networks(small(data, tmp_path, monitor=monitor))
+
+
+def test_a_run_folder_of_other_settings_is_refused(data, tmp_path, untrained):
+    config = small(data, tmp_path)
+    stale = single_task(config, "age").model_dump(mode="json")
+    stale["data"]["batch_size"] = 7
+    folder = tmp_path / "faces_shared_only_age/seed17/stage1"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(stale))
+    (folder / "last.ckpt").touch()
+    with pytest.raises(UserError, match=r"only_age.* was trained with other settings: data\.batch_size 7 -> 14"):
+        compare_networks(config)
 
 
 # A task alone
@@ -131,3 +242,17 @@ def test_a_task_alone_starts_from_the_same_weights(data, tmp_path):
 def test_a_task_that_the_monitor_does_not_name_is_chosen_by_its_loss(data, tmp_path):
     own = single_task(small(data, tmp_path, monitor={"metric": "smile/accuracy"}), "age")
     assert (own.monitor.metric, own.monitor.mode) == ("loss", "min")
+
+
+def test_a_plan_writes_nothing(data, tmp_path):
+    config = small(data, tmp_path / "runs")
+    plan = plan_networks(config, "val")
+    assert list(plan.alone) == ["smile", "age"]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_task_whose_name_no_run_can_have_is_refused(data, tmp_path):
+    config = small(data, tmp_path)
+    odd = Config.model_validate(config.model_dump() | {"tasks": {"a b": {"type": "classification", "classes": ["x", "y"]}}})
+    with pytest.raises(UserError, match="task 'a b' alone: name: "):
+        single_task(odd, "a b")

@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from caer.config import Config, Monitor
+from caer.comparison.networks_plan import STAGE, plan_networks
+from caer.config import Config
 from caer.data.features import to_device
 from caer.data.loaders import eval_loader
 from caer.data.rows import Rows
@@ -24,9 +25,7 @@ from caer.evaluation import numbers, statistics, tags
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
 from caer.evaluation.statistics import Estimate
-from preprocessing.errors import UserError
 
-STAGE = 1
 IMAGES, REPEATS = 64, 7
 """Inference is timed on so many faces, so often; the median counts."""
 
@@ -65,6 +64,7 @@ class Comparison:
         training: seconds of the one network; those of the others are in `tasks`.
         inference: milliseconds a face of the one network, and of all the others together.
         runs: folders of the runs, the one network's first.
+        left_out: by optional task why it is not compared.
     """
 
     tasks: list[TaskResult]
@@ -72,36 +72,25 @@ class Comparison:
     training: float
     inference: tuple[float, float]
     runs: list[str]
+    left_out: dict[str, str]
 
 
 def compare_networks(config: Config, split: str = "val") -> Comparison:
     """Train what is not trained yet, judge and time it.
 
     Raises:
-        UserError: not a multi-task model, or only one task.
+        UserError: before anything is trained, see `plan_networks`.
     """
-    if config.model.type != "multitask" or len(config.tasks) < 2:
-        raise UserError(f"{config.name}: one network is compared with n for a model of type multitask with two tasks or more")
-    together, *alone = [config, *(single_task(config, name) for name in config.tasks)]
-    loaded = [load_run(fit_stage(each, STAGE).folder) for each in (together, *alone)]
+    plan = plan_networks(config, split)
+    loaded = [load_run(fit_stage(each, STAGE).folder) for each in (plan.together, *plan.alone.values())]
     judged = [evaluate_run(run.folder, split, report=False).predictions for run in loaded]
     seconds = [float(run.meta["seconds"]) for run in loaded]
     results = [
         compare_task(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
-        for name, own, spent in zip(config.tasks, judged[1:], seconds[1:], strict=True)
+        for name, own, spent in zip(plan.alone, judged[1:], seconds[1:], strict=True)
     ]
     runs = [str(run.folder) for run in loaded]
-    return Comparison(results, split, seconds[0], inference_times(loaded), runs)
-
-
-def single_task(config: Config, task: str) -> Config:
-    """The experiment with one of its tasks alone: the same network, data and schedule."""
-    monitor = config.monitor
-    mine = [metric for metric in monitor.of or [monitor.metric] if metric.startswith(f"{task}/")]
-    own = Monitor(metric=mine[0], mode=monitor.mode) if mine else Monitor(metric="loss", mode="min")
-    return config.model_copy(
-        update={"name": f"{config.name}_only_{task}", "tasks": {task: config.tasks[task]}, "monitor": own}, deep=True
-    )
+    return Comparison(results, split, seconds[0], inference_times(loaded), runs, plan.left_out)
 
 
 def compare_task(name: str, together: JudgedRows, alone: JudgedRows, seconds: float) -> TaskResult:

@@ -24,6 +24,7 @@ def write_comparison(comparison: Comparison, config: Config, folder: Path) -> Pa
     head = [f"# {config.name}: one network for {len(comparison.tasks)} tasks, or one for each", ""]
     tail = [
         "",
+        *[line for note in notes(comparison) for line in (note, "")],
         f"Split {comparison.split}{optimistic}, seed {config.seed}, the same epochs and schedule for every network; each of the "
         f"{len(comparison.tasks)} sees the rows that are labelled for its task. Brackets are 95% intervals (groups, else photos, "
         "resampled as a whole; differences are paired). One seed: how a retrained network would differ is not in them.",
@@ -57,6 +58,11 @@ def table(comparison: Comparison) -> list[str]:
     one, several = comparison.inference
     lines.append(f"| inference, ms a face | | {one:.2f} | {several:.2f} | {_times(several, one)} |")
     return lines
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What a reader of the table has to know: tasks that are left out."""
+    return [f"Left out: {name} ({reason})." for name, reason in comparison.left_out.items()]
 
 
 def _task_line(task: TaskResult) -> str:

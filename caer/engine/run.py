@@ -77,8 +77,8 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     config.stage(stage)
     check_model(config)
     folder = config.run_folder / f"stage{stage}"
-    if resume and (done := _already_done(config, stage, folder)):
-        return done
+    if resume and (facts := _finished_before(config, stage, folder)):
+        return _already_done(config, stage, folder, facts)
     fit = _Fit(config, stage, folder, resume)
     # Under torchrun or SLURM every rank comes here; the first one writes, and the others wait for it at the end.
     with sole_writer(config.run_folder) if rank() == 0 else nullcontext():
@@ -86,6 +86,19 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     return result
+
+
+def check_stage(config: Config, stage: int) -> None:
+    """Find out what would end `fit_stage` at its start, and train and write nothing.
+
+    Raises:
+        UserError: anything in config, data, weights, earlier stages or the stage's own folder that does not allow it.
+    """
+    _prepare_process()
+    check_model(config)
+    folder = config.run_folder / f"stage{stage}"
+    if not _finished_before(config, stage, folder):
+        _Fit(config, stage, folder, resume=True).module.check_patterns()
 
 
 def rank() -> int:
@@ -104,8 +117,8 @@ def _prepare_process() -> None:
     warnings.filterwarnings("ignore", message=".*worker processes.*")
 
 
-def _already_done(config: Config, stage: int, folder: Path) -> StageResult | None:
-    """The result of a finished stage, once it is clear that it belongs to these settings."""
+def _finished_before(config: Config, stage: int, folder: Path) -> dict[str, Any] | None:
+    """The provenance of a finished stage, once it is clear that it belongs to these settings."""
     if not (folder / "config.yaml").is_file() or not (finished(folder) or (folder / "last.ckpt").is_file()):
         return None  # nothing of worth is there: an attempt that ended before its first epoch did
     check_same_settings(folder, config, stage)
@@ -116,6 +129,10 @@ def _already_done(config: Config, stage: int, folder: Path) -> StageResult | Non
         weights = Path(origin["file"])
         if weights.is_file() and sha256_file(weights) != origin["sha256"]:
             raise UserError(f"{folder} started from another {part} than {weights} holds now; delete {folder} to train it again")
+    return facts
+
+
+def _already_done(config: Config, stage: int, folder: Path, facts: dict[str, Any]) -> StageResult:
     best = f"{config.monitor.metric} {facts['best_score']:.4f} in epoch {facts['best_epoch']}"
     say(f"stage {stage} is already done: {best}; {folder}")
     return StageResult(folder, facts["best_score"], facts["best_epoch"], facts["epochs"], already_done=True)
