@@ -17,10 +17,13 @@ from caer.comparison.networks_plan import plan_networks, single_task
 from caer.comparison.networks_report import write_comparison
 from caer.config import Config, load_config
 from caer.engine import run
+from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.judged import judged_rows
+from caer.evaluation.ledger import read_ledger
 from caer.evaluation.predictions import Predictions
 from caer.models import build_model
 from preprocessing.errors import UserError
+from preprocessing.files import read_json
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +134,20 @@ def test_a_number_is_compared_by_its_distance_and_a_task_without_rows_is_named(c
     assert "| age: distance | 8 |" in page
     assert "Left out: emotion (no usable row of train is labelled for it)." in page
     assert "optimistic" not in page
+
+
+def test_a_comparison_that_is_repeated_looks_at_test_no_more_and_leaves_evaluations_as_they_are(compared, monkeypatch):
+    config, first, _ = compared
+    folder = evaluate_run(config.run_folder, "test", by=["race"], report=False).folder
+    (folder / "report.html").write_text("a page")
+    looks = len(read_ledger(config.run_folder))
+    monkeypatch.setattr(run._Fit, "run", lambda self: pytest.fail("trained again"))
+    again = compare_networks(config, "test")
+    assert again.tasks == first.tasks
+    assert len(read_ledger(config.run_folder)) == looks
+    assert (folder / "report.html").read_text() == "a page"
+    assert read_json(folder / "metrics.json", "")["tasks"]["age"]["subgroups"]["race"]
+    assert not (config.run_folder / "stage1/eval").exists()
 
 
 def test_tags_are_compared_by_the_rows_that_are_right_in_all(data, tmp_path):

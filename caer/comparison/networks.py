@@ -76,14 +76,16 @@ class Comparison:
 
 
 def compare_networks(config: Config, split: str = "val") -> Comparison:
-    """Train what is not trained yet, judge and time it.
+    """Train what is not trained yet, judge what is not judged yet, and time it.
 
     Raises:
         UserError: before anything is trained, see `plan_networks`.
     """
     plan = plan_networks(config, split)
-    loaded = [load_run(fit_stage(each, STAGE).folder) for each in (plan.together, *plan.alone.values())]
-    judged = [evaluate_run(run.folder, split, report=False).predictions for run in loaded]
+    configs = [plan.together, *plan.alone.values()]
+    loaded = [load_run(fit_stage(each, STAGE).folder) for each in configs]
+    # In the folder where `evaluate RUN` writes, and once: another look at test would tell nothing new.
+    judged = [evaluate_run(each.run_folder, split, report=False, reuse=True).predictions for each in configs]
     seconds = [float(run.meta["seconds"]) for run in loaded]
     results = [
         compare_task(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
