@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,18 +13,24 @@ from made_predictions import made_predictions
 from made_sources import TINY, made_sources, shipped
 
 from caer.comparison import networks
-from caer.comparison.networks import compare_networks, compare_task, row_scores
+from caer.comparison.network_facts import Network, network_facts
+from caer.comparison.networks import Comparison, TaskResult, compare_networks, compare_task, row_scores
 from caer.comparison.networks_plan import plan_networks, single_task
-from caer.comparison.networks_report import write_comparison
+from caer.comparison.networks_report import notes, table, to_json, write_comparison
 from caer.config import Config, load_config
 from caer.engine import run
+from caer.engine.checkpoint import LoadedRun, read_provenance
+from caer.engine.history import write_csv
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.judged import judged_rows
 from caer.evaluation.ledger import read_ledger
 from caer.evaluation.predictions import Predictions
+from caer.evaluation.statistics import Estimate
 from caer.models import build_model
 from preprocessing.errors import UserError
 from preprocessing.files import read_json
+
+MACHINE = {"system": "s", "processor": "P", "cores": 2, "gpu": None}
 
 
 @pytest.fixture(scope="module")
@@ -136,6 +143,33 @@ def test_a_number_is_compared_by_its_distance_and_a_task_without_rows_is_named(c
     assert "optimistic" not in page
 
 
+def test_each_network_has_its_epochs_updates_and_origin(compared, tmp_path):
+    config, comparison, _ = compared
+    assert [network.name for network in comparison.networks] == [
+        config.name,
+        f"{config.name}_only_smile",
+        f"{config.name}_only_age",
+    ]
+    assert [network.monitor for network in comparison.networks] == ["mean", "smile/accuracy", "age/closeness"]
+    assert [(network.epochs, network.updates) for network in comparison.networks] == [(1, 2), (1, 1), (1, 1)]
+    for network, folder in zip(comparison.networks, comparison.runs, strict=True):
+        facts = read_provenance(Path(folder))
+        assert (network.commit, network.machine, network.seconds) == (facts["commit"], facts["machine"], facts["seconds"])
+        assert network.weights_sha256 == facts["weights_sha256"]
+        assert network.manifest_hashes == [source["row_hash"] for source in facts["manifests"]]
+    assert [comparison.training, *(task.seconds for task in comparison.tasks)] == [n.seconds for n in comparison.networks]
+    page = write_comparison(comparison, config, tmp_path).read_text()
+    assert "| faces_shared_only_age | age/closeness | 1 | 1 | 1 |" in page
+    assert "Counted in updates, not in epochs: warm-up." in page
+    assert "By each network" not in page
+    stored = read_json(tmp_path / "compare_tasks.json", "")
+    judged = read_json(config.run_folder / "eval/test/metrics.json", "")["run"]
+    assert {name: stored[name] for name in ("row_hash", "protocol_hash", "manifest_hashes")} == {
+        name: judged[name] for name in ("row_hash", "protocol_hash", "manifest_hashes")
+    }
+    assert stored["networks"][2]["row_hash"] != stored["row_hash"]
+
+
 def test_a_comparison_that_is_repeated_looks_at_test_no_more_and_leaves_evaluations_as_they_are(compared, monkeypatch):
     config, first, _ = compared
     folder = evaluate_run(config.run_folder, "test", by=["race"], report=False).folder
@@ -163,9 +197,85 @@ def test_tags_are_compared_by_the_rows_that_are_right_in_all(data, tmp_path):
     page = write_comparison(comparison, config, tmp_path / "reports").read_text()
     assert "| sleeve: accuracy | 8 |" in page
     assert "all scores are optimistic" in page
+    assert "By each network's own monitor, and so not in the same epoch: early stopping, falls of the rate (plateau)." in page
     assert "{" not in page
     stored = json.loads((tmp_path / "reports/compare_tasks.json").read_text())
     assert stored["inference_ratio"] == pytest.approx(comparison.inference[1] / comparison.inference[0])
+
+
+# What the page says of times, commits and machines
+
+
+def made_network(**changes):
+    facts = {
+        "name": "n",
+        "tasks": ["smile"],
+        "monitor": "loss",
+        "epochs": 3,
+        "best_epoch": 2,
+        "updates": 30,
+        "seconds": 60.0,
+        "caching_seconds": 0.0,
+        "commit": "a" * 40,
+        "machine": MACHINE,
+        "judged_by": "a" * 40,
+        "row_hash": "r",
+        "protocol_hash": "p",
+        "weights_sha256": "w",
+        "manifest_hashes": ["m"],
+    }
+    return Network(**facts | changes)
+
+
+def made_comparison(*own):
+    """Two tasks whose own networks have the given facts."""
+    half = Estimate(0.5, 0.4, 0.6)
+    made = [made_network(), *(made_network(**facts) for facts in own)]
+    tasks = [TaskResult(f"t{i}", "accuracy", "", 9, half, half, half, each.seconds) for i, each in enumerate(made[1:])]
+    return Comparison(tasks, "val", made[0].seconds, (1.0, 2.0), ["r"] * 3, made, {})
+
+
+def test_networks_of_one_commit_and_machine_need_no_note():
+    comparison = made_comparison({"seconds": 30.0}, {"seconds": 60.0})
+    assert notes(comparison) == []
+    assert "| training, s | | 60 | 90 | 1.5 times |" in table(comparison)
+
+
+def test_other_commits_and_machines_are_said():
+    elsewhere = {"commit": "b" * 40 + "+changes", "machine": MACHINE | {"gpu": "G"}}
+    assert notes(made_comparison({}, elsewhere)) == [
+        "Training times do not compare: the networks were trained on different machines (P, 2 cores; P, 2 cores, G).",
+        "The networks were trained at different commits: aaaaaaaaaaaa, bbbbbbbbbbbb+changes.",
+    ]
+
+
+def test_a_time_that_no_record_has_is_unknown():
+    comparison = made_comparison({}, {"seconds": None, "caching_seconds": None})
+    assert "| training, s | | 60 | unknown | unknown |" in table(comparison)
+    assert to_json(comparison)["training_ratio"] is None
+    assert notes(comparison) == [
+        "A training time is unknown where a run's record does not say how long its cached features took."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded", "seconds"),
+    [
+        ("fairface_vgg16", {"caching_seconds": 50.0}, 57.0),
+        ("fairface_vgg16", {"caching_seconds": None}, None),
+        ("fairface_vgg16", {}, None),
+        ("faces_shared", {}, 7.0),
+    ],
+)
+def test_cached_features_count_as_training_where_they_are_recorded(tmp_path, name, recorded, seconds):
+    config = load_config(ROOT / f"configs/multitask/{name}.yaml")
+    write_csv(tmp_path / "metrics.csv", [{"epoch": 1, "global_step": 4}, {"epoch": 2, "global_step": 8}])
+    meta = {"epochs": 2, "best_epoch": 1, "seconds": 7.0, **recorded}
+    hashes = dict.fromkeys(("row_hash", "protocol_hash", "weights_sha256", "manifest_hashes"), "h")
+    network = network_facts(LoadedRun(config, None, {}, 1, tmp_path, meta), {"evaluated_by": {"commit": "c"}, **hashes})
+    assert network.seconds == seconds
+    assert network.updates == 8
+    assert network.commit is None
 
 
 # Refused before anything is trained

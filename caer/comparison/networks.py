@@ -1,7 +1,7 @@
 """One network for n tasks against n networks for one task each: trained by `fit_stage`, judged on the same rows, timed.
 
-Enters: a config of a `multitask` model. Leaves: a `Comparison`. The n networks differ from the one in their tasks alone: each
-sees the rows that are labelled for its task, in as many epochs, and its head starts from the same weights.
+Enters: a config of a `multitask` model. Leaves: a `Comparison`. The n networks differ from the one in their tasks alone: each has
+the same settings, sees the rows that are labelled for its task, and its head starts from the same weights.
 """
 
 import time
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from caer.comparison.network_facts import Network, network_facts
 from caer.comparison.networks_plan import STAGE, plan_networks
 from caer.config import Config
 from caer.data.features import to_device
@@ -41,7 +42,7 @@ class TaskResult:
         rows: how many.
         together, alone: the score in the one network and in its own.
         difference: together minus alone, paired.
-        seconds: training of the task's own network.
+        seconds: training of the task's own network (`Network.seconds`).
     """
 
     task: str
@@ -51,7 +52,7 @@ class TaskResult:
     together: Estimate
     alone: Estimate
     difference: Estimate
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,16 @@ class Comparison:
         training: seconds of the one network; those of the others are in `tasks`.
         inference: milliseconds a face of the one network, and of all the others together.
         runs: folders of the runs, the one network's first.
+        networks: what these runs tell of themselves, in the same order.
         left_out: by optional task why it is not compared.
     """
 
     tasks: list[TaskResult]
     split: str
-    training: float
+    training: float | None
     inference: tuple[float, float]
     runs: list[str]
+    networks: list[Network]
     left_out: dict[str, str]
 
 
@@ -85,17 +88,18 @@ def compare_networks(config: Config, split: str = "val") -> Comparison:
     configs = [plan.together, *plan.alone.values()]
     loaded = [load_run(fit_stage(each, STAGE).folder) for each in configs]
     # In the folder where `evaluate RUN` writes, and once: another look at test would tell nothing new.
-    judged = [evaluate_run(each.run_folder, split, report=False, reuse=True).predictions for each in configs]
-    seconds = [float(run.meta["seconds"]) for run in loaded]
+    judged = [evaluate_run(each.run_folder, split, report=False, reuse=True) for each in configs]
+    networks = [network_facts(run, evaluation.metrics["run"]) for run, evaluation in zip(loaded, judged, strict=True)]
+    tables = [evaluation.predictions for evaluation in judged]
     results = [
-        compare_task(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
-        for name, own, spent in zip(plan.alone, judged[1:], seconds[1:], strict=True)
+        compare_task(name, judged_rows(tables[0], name), judged_rows(own, name), network.seconds)
+        for name, own, network in zip(plan.alone, tables[1:], networks[1:], strict=True)
     ]
     runs = [str(run.folder) for run in loaded]
-    return Comparison(results, split, seconds[0], inference_times(loaded), runs, plan.left_out)
+    return Comparison(results, split, networks[0].seconds, inference_times(loaded), runs, networks, plan.left_out)
 
 
-def compare_task(name: str, together: JudgedRows, alone: JudgedRows, seconds: float) -> TaskResult:
+def compare_task(name: str, together: JudgedRows, alone: JudgedRows, seconds: float | None) -> TaskResult:
     """A task's scores in both networks, paired by `sample_id`: their tables may stand in different orders."""
     score, ours = row_scores(together)
     _, theirs = row_scores(alone)
