@@ -1,18 +1,16 @@
 """The shipped multi-task configs train an epoch on small made-up sources, are judged, compared and used like every other run."""
 
 import csv
-import json
 import math
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT
-from made_manifest import DrawnFace, draw, manifest_row
+from made_manifest import DrawnFace, draw
+from made_sources import TINY, made_sources, shipped
 
-from caer.comparison.networks import compare_networks, single_task
-from caer.comparison.networks_report import write_comparison
-from caer.config import Config, load_config
+from caer.config import load_config
 from caer.data.loaders import StageData
 from caer.data.rows import Rows
 from caer.engine.module import check_monitor
@@ -25,69 +23,13 @@ from caer.models import build_model
 from caer.predict import Predictor
 from caer.tasks import build_tasks
 from preprocessing.errors import UserError
-from preprocessing.manifest import write_manifest
-from preprocessing.pipeline import process
-from preprocessing.settings import Settings
-
-EMOTIONS = ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
-GROUPS = [(0.0, 2.0), (10.0, 19.0), (30.0, 39.0), (70.0, None)]
-SMALL = ["device=cpu", "precision='32'", "data.workers=0", "data.batch_size=14", "stages.1.epochs=1", "model.face.weights=none"]
-
-
-def of(names):
-    return lambda i: names[i % len(names)]
-
-
-SOURCES = {
-    "genki4k": {"smile": of(["not_smiling", "smiling"])},
-    "fer2013": {"emotion": of(EMOTIONS)},
-    "fairface": {
-        "gender": of(["female", "male"]),
-        "race": of(["A", "B", "C"]),
-        "age_low": lambda i: GROUPS[i % 4][0],
-        "age_high": lambda i: GROUPS[i % 4][1],
-    },
-    "imdb_wiki": {"gender": of(["male", "female"]), "age": lambda i: float(3 + 11 * i % 90)},
-    "clothes": {
-        "sleeve": of(["long_sleeve", "short_sleeve", "sleeveless"]),
-        "neckline": of(["crew_neckline", "v_neckline", "square_neckline", "no_neckline"]),
-        "texture": of(["floral|striped", "none", "solid", None]),
-    },
-}
-
-
-def made_source(folder, name, splits):
-    """A manifest of drawn faces with a source's labels."""
-    settings, rows, labels = Settings(min_size=8, image_short=128), [], SOURCES[name]
-    for split, count in splits.items():
-        for i in range(count):
-            key = f"{split}/{i:03d}.jpg"
-            record = process(draw(f"{name}{key}", i % 3, True), settings, DrawnFace(), key)[0]
-            values = {task: value(i) for task, value in labels.items()}
-            rows.append(manifest_row(folder, record, source=name, key=key, split=split, group="", labels=values))
-    kinds = {task: "double" if task.startswith("age") else "string" for task in labels}
-    write_manifest(folder, [rows], kinds, {"dataset": {"type": name}, "settings": settings.model_dump(), "counts": {}})
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sources")
-    for name in SOURCES:
-        made_source(folder / "data" / name, name, {"train": 14, "val": 8, "test": 8})
-    return folder
+    return made_sources(tmp_path_factory.mktemp("sources"))
 
 
-def shipped(name, data, runs, *overrides, weights=False):
-    """A shipped config on the made-up sources, each drawn once unless its weights are wanted."""
-    config = load_config(ROOT / f"configs/multitask/{name}.yaml", [*SMALL, *overrides])
-    sources = [
-        s.model_copy(update={"manifest": data / s.manifest} | ({} if weights else {"weight": 1.0})) for s in config.data.sources
-    ]
-    update = {"data": config.data.model_copy(update={"sources": sources}), "runs": runs}
-    return Config.model_validate(config.model_copy(update=update).model_dump())
-
-
-TINY = ["model.face.backbone=test_efficientnet", "data.image_size.face=48"]
 CONFIGS = {
     "bknet_smile_emotion_gender": [],
     "bknet_smile_emotion_gender_budget": [],
@@ -208,42 +150,4 @@ def test_balanced_sources_are_drawn_equally_and_a_factor_repeats_its_source(data
     assert drawn == [10 * rows["genki4k"], rows["fer2013"], rows["fairface"]]
     balanced = shipped("bknet_smile_emotion_gender", data, tmp_path, "data.sampling=balanced", weights=True)
     drawn = [count for _, count in StageData(balanced, 1, build_tasks(balanced), {"face"}).batches.cells]
-    assert drawn == [35, 4, 4], "42 draws shared out 10 : 1 : 1"
-
-
-def test_one_network_is_compared_with_one_for_each_task(data, tmp_path):
-    config = shipped("dataframe_xception", data, tmp_path / "runs", *TINY)
-    comparison = compare_networks(config, "val")
-    assert [(task.task, task.score, task.rows) for task in comparison.tasks] == [
-        ("sleeve", "accuracy", 8),
-        ("neckline", "accuracy", 8),
-        ("texture", "exact", 6),
-    ]
-    assert all(task.difference.value == pytest.approx(task.together.value - task.alone.value) for task in comparison.tasks)
-    assert comparison.training > 0
-    assert min(comparison.inference) > 0
-    page = write_comparison(comparison, config, tmp_path / "reports")
-    assert "| sleeve: accuracy | 8 |" in page.read_text()
-    assert "all scores are optimistic" in page.read_text()
-    assert "{" not in page.read_text()
-    stored = json.loads((tmp_path / "reports/compare_tasks.json").read_text())
-    assert stored["inference_ratio"] == pytest.approx(comparison.inference[1] / comparison.inference[0])
-
-
-def test_a_task_alone_keeps_everything_but_the_other_tasks(faces):
-    alone = single_task(faces, "age")
-    assert list(alone.tasks) == ["age"]
-    assert alone.monitor.metric == "age/closeness"
-    assert alone.stages == faces.stages
-    assert alone.run_folder != faces.run_folder
-    assert (
-        single_task(
-            faces.model_copy(update={"monitor": faces.monitor.model_validate({"metric": "loss", "mode": "min"})}), "smile"
-        ).monitor.mode
-        == "min"
-    )
-
-
-def test_a_two_branch_model_cannot_be_compared_so():
-    with pytest.raises(UserError, match="model of type multitask with two tasks or more"):
-        compare_networks(load_config(ROOT / "configs/demo.yaml"))
+    assert drawn == [35, 4, 4], "42 draws shared out 10 : 1 : 1, each share rounded"

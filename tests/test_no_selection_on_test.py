@@ -21,7 +21,7 @@ from preprocessing.files import read_json
 from preprocessing.manifest import read_manifest
 
 CHANGES = {"stages.1.epochs": 2, "stages.2.epochs": 2, "stages.3.epochs": 3}
-ABOUT_THE_WHOLE = {"manifests", "protocol_hash", "command", "seconds", "written", "weights_sha256", "init"}
+ABOUT_THE_WHOLE = {"manifests", "protocol_hash", "command", "seconds", "caching_seconds", "written", "weights_sha256", "init"}
 """What a stage's provenance says about the data as a whole and about when it ran, and hashes of files that hold such facts."""
 
 

@@ -14,7 +14,8 @@ from made_manifest import made_config, made_manifest
 
 from caer.config import Config
 from caer.engine import run
-from caer.engine.checkpoint import read_checkpoint, read_weights
+from caer.engine.checkpoint import read_checkpoint, read_provenance, read_weights
+from caer.engine.history import read_csv
 from caer.engine.run import fit_stage
 from preprocessing.errors import UserError
 
@@ -169,6 +170,35 @@ def test_a_resumed_stage_needs_no_weights_from_outside(manifest, tmp_path, monke
             fit_stage(config, 1)
     monkeypatch.setattr("caer.models.load_weights", lambda *a: pytest.fail("asked for pretrained weights"))
     fit_stage(config, 1)
+
+
+def cached_config(manifest, runs):
+    """A head on the features of a frozen backbone, computed once."""
+    config = config_of(manifest, runs, groups=[], schedule={"type": "none"}, early_stopping=None).model_dump()
+    config["model"] = {"type": "multitask", "face": {"backbone": "test_efficientnet", "weights": "none"}}
+    config["stages"][1] |= {"trainable": [r"face\.heads\..*"], "augmentation": None, "cache_features": True, "epochs": 2}
+    return Config.model_validate(config)
+
+
+def test_what_cached_features_took_is_kept_beside_the_epochs_and_outlives_an_interruption(manifest, tmp_path, monkeypatch):
+    config = cached_config(manifest, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(run._Fit, "_finish", lambda self: (_ for _ in ()).throw(Stop()))
+        with pytest.raises(Stop):
+            fit_stage(config, 1)
+    cached = read_provenance(config.run_folder / "stage1")["caching_seconds"]
+    assert cached > 0
+    fit_stage(config, 1)
+    facts = read_provenance(config.run_folder / "stage1")
+    assert facts["caching_seconds"] == cached
+    rows = read_csv(config.run_folder / "stage1" / "metrics.csv")
+    assert facts["seconds"] == pytest.approx(sum(row["seconds"] for row in rows), abs=0.01)
+
+
+def test_a_stage_without_cached_features_spent_nothing_on_them(manifest, tmp_path):
+    config = config_of(manifest, tmp_path, epochs=1)
+    fit_stage(config, 1)
+    assert read_provenance(config.run_folder / "stage1")["caching_seconds"] == 0
 
 
 def test_ctrl_c_is_passed_on_and_the_run_resumes(manifest, tmp_path, monkeypatch):

@@ -255,6 +255,12 @@ def test_map_leaves_out_tags_that_no_row_has():
     assert tags.micro_f1(truth, probabilities >= 0.5) == pytest.approx(2 / 3)
 
 
+def test_a_row_is_right_only_in_every_tag():
+    truth = np.array([[True, False], [True, True], [False, False]])
+    chosen = np.array([[True, False], [True, False], [False, False]])
+    assert tags.exact(truth, chosen).tolist() == [True, False, True]
+
+
 def test_tags_that_are_all_right_have_no_interval_from_draws_that_do_not_differ():
     truth = np.eye(3, dtype=bool)
     rows = TagRows(pd.DataFrame(), ["a", "b", "c"], truth, truth * 0.8, truth, np.ones(3, bool), np.arange(3))

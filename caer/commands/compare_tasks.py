@@ -22,8 +22,8 @@ def run(
     settings = load_config(config, overrides or [])
 
     from caer.comparison.networks import compare_networks
-    from caer.comparison.networks_report import table, write_comparison
+    from caer.comparison.networks_report import notes, table, write_comparison
 
     comparison = compare_networks(settings, split)
     path = write_comparison(comparison, settings, reports / settings.name)
-    print("\n".join([*table(comparison), f"report: {path}"]))
+    print("\n".join([*table(comparison), *notes(comparison), f"report: {path}"]))

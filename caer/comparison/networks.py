@@ -1,7 +1,7 @@
 """One network for n tasks against n networks for one task each: trained by `fit_stage`, judged on the same rows, timed.
 
-Enters: a config of a `multitask` model. Leaves: a `Comparison`. The n networks differ from the one in their tasks alone: each
-sees the rows that are labelled for its task, in as many epochs, and its head starts from the same weights.
+Enters: a config of a `multitask` model. Leaves: a `Comparison`. The n networks differ from the one in their tasks alone: each has
+the same settings, sees the rows that are labelled for its task, and its head starts from the same weights.
 """
 
 import time
@@ -13,20 +13,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from caer.config import Config, Monitor
+from caer.comparison.network_facts import Network, network_facts
+from caer.comparison.networks_plan import STAGE, plan_networks
+from caer.config import Config
 from caer.data.features import to_device
 from caer.data.loaders import eval_loader
 from caer.data.rows import Rows
 from caer.engine.checkpoint import LoadedRun, load_run
 from caer.engine.precision import resolve_device
 from caer.engine.run import fit_stage
-from caer.evaluation import numbers, statistics
+from caer.evaluation import numbers, statistics, tags
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.judged import JudgedRows, NumberRows, TagRows, judged_rows
 from caer.evaluation.statistics import Estimate
-from preprocessing.errors import UserError
 
-STAGE = 1
 IMAGES, REPEATS = 64, 7
 """Inference is timed on so many faces, so often; the median counts."""
 
@@ -42,7 +42,7 @@ class TaskResult:
         rows: how many.
         together, alone: the score in the one network and in its own.
         difference: together minus alone, paired.
-        seconds: training of the task's own network.
+        seconds: training of the task's own network (`Network.seconds`).
     """
 
     task: str
@@ -52,7 +52,7 @@ class TaskResult:
     together: Estimate
     alone: Estimate
     difference: Estimate
-    seconds: float
+    seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -65,50 +65,47 @@ class Comparison:
         training: seconds of the one network; those of the others are in `tasks`.
         inference: milliseconds a face of the one network, and of all the others together.
         runs: folders of the runs, the one network's first.
+        networks: what these runs tell of themselves, in the same order.
+        left_out: by optional task why it is not compared.
     """
 
     tasks: list[TaskResult]
     split: str
-    training: float
+    training: float | None
     inference: tuple[float, float]
     runs: list[str]
+    networks: list[Network]
+    left_out: dict[str, str]
 
 
 def compare_networks(config: Config, split: str = "val") -> Comparison:
-    """Train what is not trained yet, judge and time it.
+    """Train what is not trained yet, judge what is not judged yet, and time it.
 
     Raises:
-        UserError: not a multi-task model, or only one task.
+        UserError: before anything is trained, see `plan_networks`.
     """
-    if config.model.type != "multitask" or len(config.tasks) < 2:
-        raise UserError(f"{config.name}: one network is compared with n for a model of type multitask with two tasks or more")
-    together, *alone = [config, *(single_task(config, name) for name in config.tasks)]
-    loaded = [load_run(fit_stage(each, STAGE).folder) for each in (together, *alone)]
-    judged = [evaluate_run(run.folder, split, report=False).predictions for run in loaded]
-    seconds = [float(run.meta["seconds"]) for run in loaded]
+    plan = plan_networks(config, split)
+    configs = [plan.together, *plan.alone.values()]
+    loaded = [load_run(fit_stage(each, STAGE).folder) for each in configs]
+    # In the folder where `evaluate RUN` writes, and once: another look at test would tell nothing new.
+    judged = [evaluate_run(each.run_folder, split, report=False, reuse=True) for each in configs]
+    networks = [network_facts(run, evaluation.metrics["run"]) for run, evaluation in zip(loaded, judged, strict=True)]
+    tables = [evaluation.predictions for evaluation in judged]
     results = [
-        _compare(name, judged_rows(judged[0], name), judged_rows(own, name), spent)
-        for name, own, spent in zip(config.tasks, judged[1:], seconds[1:], strict=True)
+        compare_task(name, judged_rows(tables[0], name), judged_rows(own, name), network.seconds)
+        for name, own, network in zip(plan.alone, tables[1:], networks[1:], strict=True)
     ]
     runs = [str(run.folder) for run in loaded]
-    return Comparison(results, split, seconds[0], inference_times(loaded), runs)
+    return Comparison(results, split, networks[0].seconds, inference_times(loaded), runs, networks, plan.left_out)
 
 
-def single_task(config: Config, task: str) -> Config:
-    """The experiment with one of its tasks alone: the same network, data and schedule."""
-    monitor = config.monitor
-    mine = [metric for metric in monitor.of or [monitor.metric] if metric.startswith(f"{task}/")]
-    own = Monitor(metric=mine[0], mode=monitor.mode) if mine else Monitor(metric="loss", mode="min")
-    return config.model_copy(
-        update={"name": f"{config.name}_only_{task}", "tasks": {task: config.tasks[task]}, "monitor": own}, deep=True
-    )
-
-
-def _compare(name: str, together: JudgedRows, alone: JudgedRows, seconds: float) -> TaskResult:
+def compare_task(name: str, together: JudgedRows, alone: JudgedRows, seconds: float | None) -> TaskResult:
+    """A task's scores in both networks, paired by `sample_id`: their tables may stand in different orders."""
     score, ours = row_scores(together)
     _, theirs = row_scores(alone)
     own = pd.Series(theirs, index=alone.rows["sample_id"]).reindex(together.rows["sample_id"]).to_numpy()
-    assert not np.isnan(own).any(), "both networks are judged on every row that is labelled for the task"
+    assert len(theirs) == len(ours), "both networks are judged on every row that is labelled for the task"
+    assert not np.isnan(own).any(), "both networks are judged on the same rows"
     estimate = statistics.mean if score == "distance" else statistics.share
     return TaskResult(
         task=name,
@@ -127,7 +124,7 @@ def row_scores(task: JudgedRows) -> tuple[str, np.ndarray]:
     if isinstance(task, NumberRows):
         return "distance", numbers.distances(task.targets, task.answers)
     if isinstance(task, TagRows):
-        return "exact", (task.truth == task.chosen).all(axis=1).astype(float)
+        return "exact", tags.exact(task.truth, task.chosen).astype(float)
     return "accuracy", task.correct()
 
 

@@ -46,6 +46,7 @@ class _Begun(_Facts):
     parameters: _Parameters
     monitor: dict[str, Any] = {}
     rows: dict[str, int] = {}
+    caching_seconds: float | None = None
 
 
 class _Finished(_Begun):

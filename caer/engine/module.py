@@ -108,6 +108,13 @@ class StageModule(lightning.LightningModule):
             optimizer.second_pass_context = self._in_second_pass
         return optimizer
 
+    def check_patterns(self) -> None:
+        """Raise `UserError` where a pattern of the stage's groups or of its head warm-up matches nothing that trains."""
+        parameters = dict(self.model.named_parameters())
+        build_optimizer({name: parameters[name] for name in self.trainable_names}, self.stage)
+        if self.stage.head_warmup is not None:
+            match(self.stage.head_warmup.pattern, dict.fromkeys(self.trainable_names), "head_warmup")
+
     @contextmanager
     def _in_second_pass(self) -> Iterator[None]:
         self._second_pass = True

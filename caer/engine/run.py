@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -76,8 +77,8 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     config.stage(stage)
     check_model(config)
     folder = config.run_folder / f"stage{stage}"
-    if resume and (done := _already_done(config, stage, folder)):
-        return done
+    if resume and (facts := _finished_before(config, stage, folder)):
+        return _already_done(config, stage, folder, facts)
     fit = _Fit(config, stage, folder, resume)
     # Under torchrun or SLURM every rank comes here; the first one writes, and the others wait for it at the end.
     with sole_writer(config.run_folder) if rank() == 0 else nullcontext():
@@ -85,6 +86,19 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
     return result
+
+
+def check_stage(config: Config, stage: int) -> None:
+    """Find out what would end `fit_stage` at its start, and train and write nothing.
+
+    Raises:
+        UserError: anything in config, data, weights, earlier stages or the stage's own folder that does not allow it.
+    """
+    _prepare_process()
+    check_model(config)
+    folder = config.run_folder / f"stage{stage}"
+    if not _finished_before(config, stage, folder):
+        _Fit(config, stage, folder, resume=True).module.check_patterns()
 
 
 def rank() -> int:
@@ -103,8 +117,8 @@ def _prepare_process() -> None:
     warnings.filterwarnings("ignore", message=".*worker processes.*")
 
 
-def _already_done(config: Config, stage: int, folder: Path) -> StageResult | None:
-    """The result of a finished stage, once it is clear that it belongs to these settings."""
+def _finished_before(config: Config, stage: int, folder: Path) -> dict[str, Any] | None:
+    """The provenance of a finished stage, once it is clear that it belongs to these settings."""
     if not (folder / "config.yaml").is_file() or not (finished(folder) or (folder / "last.ckpt").is_file()):
         return None  # nothing of worth is there: an attempt that ended before its first epoch did
     check_same_settings(folder, config, stage)
@@ -115,6 +129,10 @@ def _already_done(config: Config, stage: int, folder: Path) -> StageResult | Non
         weights = Path(origin["file"])
         if weights.is_file() and sha256_file(weights) != origin["sha256"]:
             raise UserError(f"{folder} started from another {part} than {weights} holds now; delete {folder} to train it again")
+    return facts
+
+
+def _already_done(config: Config, stage: int, folder: Path, facts: dict[str, Any]) -> StageResult:
     best = f"{config.monitor.metric} {facts['best_score']:.4f} in epoch {facts['best_epoch']}"
     say(f"stage {stage} is already done: {best}; {folder}")
     return StageResult(folder, facts["best_score"], facts["best_epoch"], facts["epochs"], already_done=True)
@@ -143,6 +161,7 @@ class _Fit:
         self.origins = self._origins()
         self.model = self._model()
         self.begun_from = self._begun_from()
+        self.caching_seconds = self._cached_before()
         self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         for name, task in self.tasks.items():
             task.fit(np.asarray(self.data.class_counts[name]))
@@ -187,6 +206,13 @@ class _Fit:
             kind: {part: {"file": str(path), "sha256": sha256_file(path)} for part, path in parts.items()}
             for kind, parts in files.items()
         }
+
+    def _cached_before(self) -> float | None:
+        """Seconds that the cached features took; None where a resumed stage's record does not say."""
+        if self.checkpoint is None or not self.stage.cache_features:
+            return 0.0
+        seconds: float | None = read_provenance(self.folder).get("caching_seconds")
+        return seconds
 
     def _module(self) -> StageModule:
         checkpoint = self.checkpoint or {"history": [], "global_step": 0, "optimizer": None}
@@ -249,12 +275,20 @@ class _Fit:
             if self.stage.cache_features:
                 assert isinstance(self.data, StageData)
                 say(f"stage {self.number}: computing the frozen branches' features once")
-                self.data = self.data.cached(self.model.to(self.device), self.device, self.precision)
+                self._cache(self.data)
             trainer = self._trainer(self.stage.epochs - done)
             train = _Batches(self._epoch_batches, lambda: len(self.data.train_loader(done)))
             self.progress.start()
             with _interruptible():
                 trainer.fit(self.module, train, self._val_batches())
+
+    def _cache(self, data: StageData) -> None:
+        """Put features in the place of pictures. A resumed stage computes them anew: the last time counts, and only once."""
+        started = time.monotonic()
+        self.data = data.cached(self.model.to(self.device), self.device, self.precision)
+        self.caching_seconds = round(time.monotonic() - started, 3)
+        if rank() == 0:
+            self._write_provenance(finished=False)
 
     def _epoch_batches(self) -> Iterator[Any]:
         epoch = self.module.epoch
@@ -336,7 +370,7 @@ class _Fit:
         trainable, total = count_parameters(self.model)
         parameters = {"trainable": trainable, "total": total}
         known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, **self.begun_from}
-        known["monitor"] = self.config.monitor.model_dump()
+        known |= {"monitor": self.config.monitor.model_dump(), "caching_seconds": self.caching_seconds}
         write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))
 
 

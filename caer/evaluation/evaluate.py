@@ -75,11 +75,10 @@ def evaluate_run(
     Raises:
         UserError: for a run, split or column that is not there.
     """
-    if split == TRAINED_ON:
-        raise UserError(f"--split {TRAINED_ON}: a run is not judged on the rows it was trained on; give val or test")
+    check_split(split)
     loaded = load_run(run)
     rows = Rows(loaded.config, loaded.tasks)
-    judged, rejected = _without_rejected(rows.split(split))
+    judged, rejected = without_rejected(rows.split(split))
     truth = ceilings.read_truth(rows)
     columns = _subgroup_columns(judged, truth, by)
     folder = _run_folder(run, loaded) / "eval"
@@ -134,7 +133,14 @@ def _run_folder(run: str | Path, loaded: LoadedRun) -> Path:
     return loaded.folder if Path(run).resolve() == loaded.folder.resolve() else loaded.folder.parent
 
 
-def _without_rejected(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+def check_split(split: str) -> None:
+    """Raise `UserError` for the split that runs are trained on."""
+    if split == TRAINED_ON:
+        raise UserError(f"--split {TRAINED_ON}: a run is not judged on the rows it was trained on; give val or test")
+
+
+def without_rejected(rows: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """The rows that no reviewer has taken out of the data, and how many these were."""
     kept = rows[rows["status"] != REJECTED].reset_index(drop=True)
     return kept, len(rows) - len(kept)
 
@@ -191,7 +197,7 @@ def _val_predictions(loaded: LoadedRun, rows: Rows, path: Path) -> Predictions |
         return None
     if (stored := _stored_predictions(path, _origin(loaded, rows))) is not None:
         return stored
-    predictions = _predict(loaded, rows, _without_rejected(rows.split("val"))[0], "val")
+    predictions = _predict(loaded, rows, without_rejected(rows.split("val"))[0], "val")
     write_predictions(predictions, path)
     return predictions
 

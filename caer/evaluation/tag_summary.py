@@ -40,7 +40,7 @@ def tag_scores(task: TagRows, rows: np.ndarray) -> Json:
     estimates = {
         "map": _map(truth, task.probabilities[rows], codes),
         "micro_f1": statistics.varied(statistics.bootstrap(cells, codes, statistics.mean_of_sums)[0]),
-        "exact": statistics.share((truth == chosen).all(axis=1), codes),
+        "exact": statistics.share(tags.exact(truth, chosen), codes),
     }
     return result | {name: estimate.to_json() for name, estimate in estimates.items()}
 

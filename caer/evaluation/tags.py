@@ -1,6 +1,6 @@
 """Metrics of tags (several may be true of a row) in plain NumPy.
 
-Enters: truth [N, K] bool and probabilities [N, K]. Leaves: floats.
+Enters: truth [N, K] bool and probabilities [N, K]. Leaves: floats, or a value a row.
 
 Conventions:
 - Average precision of a tag is the sum over the distinct probabilities, from the highest, of precision times the gain in recall;
@@ -48,6 +48,11 @@ def micro_f1(truth: np.ndarray, chosen: np.ndarray) -> float:
     """2 TP / (2 TP + FP + FN) over all tags and rows; NaN where no tag occurs or is answered."""
     total = truth.sum() + chosen.sum()
     return float(2 * (truth & chosen).sum() / total) if total else float("nan")
+
+
+def exact(truth: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """[N] bool: rows that are right in every tag."""
+    return (truth == chosen).all(axis=1)
 
 
 def nll(truth: np.ndarray, probabilities: np.ndarray) -> float:

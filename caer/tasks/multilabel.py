@@ -109,6 +109,6 @@ class MultiLabel(Task):
         return {
             "map": tags.mean_average_precision(truth, probabilities),
             "micro_f1": tags.micro_f1(truth, chosen),
-            "exact": float((truth == chosen).all(axis=1).mean()),
+            "exact": float(tags.exact(truth, chosen).mean()),
             "nll": tags.nll(truth, probabilities),
         }
