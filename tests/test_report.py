@@ -169,3 +169,14 @@ def test_gallery_cards_and_contact_sheets():
 
 def test_a_run_that_looked_at_no_row_has_a_reliability_diagram_that_says_so():
     assert plots.reliability({"bins": [], "ece": None}, None).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("scores", [(0.92, 0.957), (0.61, 0.614), (0.61, 0.66), (0.2, 0.9)])
+def test_no_two_ticks_of_an_axis_in_percent_say_the_same(scores):
+    figure, (axes,) = plots.new_figure(2.7)
+    axes.plot([1, 2], scores)
+    plots.in_percent(axes.yaxis)
+    plots.png(figure)
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(labels) > 2
+    assert len(set(labels)) == len(labels)

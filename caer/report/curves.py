@@ -7,10 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator
 
 from caer.report import html
-from caer.report.plots import WIDTH, new_figure, png
+from caer.report.plots import WIDTH, in_percent, new_figure, png
 from caer.report.style import COLOURS
 
 Epoch = Mapping[str, float]
@@ -31,7 +31,7 @@ def curves(history: Sequence[Epoch], task: str, best: int | None) -> bytes:
     for (metric, name), colour in zip(names.items(), (COLOURS["face"], COLOURS["context"]), strict=False):
         _line(scores, history, f"val/{task}/{metric}", name, "-", colour)
     if set(names) <= set(SHARES):
-        scores.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        in_percent(scores.yaxis)
     for axes, title in ((losses, "loss"), (scores, "validation")):
         axes.set_title(title, fontsize=10, loc="left")
         axes.set_xlabel("epoch")

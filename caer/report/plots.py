@@ -10,6 +10,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
@@ -41,6 +42,12 @@ def new_figure(height: float, columns: int = 1, width: float = WIDTH) -> tuple[F
         figure = Figure(figsize=(width, height))
         axes = [figure.add_subplot(1, columns, i + 1) for i in range(columns)]
     return figure, axes
+
+
+def in_percent(axis: Axis) -> None:
+    """Label shares in percent, with decimals where labels would repeat without; call it when all is drawn."""
+    low, high = axis.get_view_interval()
+    axis.set_major_formatter(PercentFormatter(1, decimals=sum(high - low <= width for width in (0.05, 0.005))))
 
 
 def png(figure: Figure, dpi: int = 180) -> bytes:
@@ -121,9 +128,9 @@ def accuracies(entries: Sequence[tuple[str, dict[str, Any], str]], ceilings: Seq
         axes.annotate(f"{100 * value:.1f}", (value, i), (0, 8), textcoords="offset points", ha="center", fontweight="bold")
     axes.set_yticks(range(len(entries)), [shorten(name, 24) for name, _, _ in entries])
     axes.set_ylim(len(entries) - 0.5, -0.6)
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes.set_xlabel("accuracy")
     axes.margins(x=0.1)
+    in_percent(axes.xaxis)
     axes.grid(axis="y", visible=False)
     if marked:
         axes.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1, 1))

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from caer.evaluation.statistics import Estimate
-from caer.report.plots import WIDTH, new_figure, png, shorten
+from caer.report.plots import WIDTH, in_percent, new_figure, png, shorten
 from caer.report.style import COLOURS, SERIES
 
 Histories = Sequence[Sequence[Mapping[str, float]]]
@@ -38,7 +38,7 @@ def rates(entries: Sequence[tuple[str, Estimate, Sequence[float]]], name: str) -
     axes.set_ylim(len(entries) - 0.5, -0.7)
     axes.margins(x=0.12)
     axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0 if np.ptp(axes.get_xlim()) > 0.05 else 1))
+    in_percent(axes.xaxis)
     axes.set_xlabel(name)
     axes.grid(axis="y", visible=False)
     return png(figure)
