@@ -69,7 +69,7 @@ def report(config: Config, task: str, evaluations: list[Evaluation]) -> list[str
     right |= {branch: np.stack([r.correct(r.branches[branch]) for r in rows]) for branch in ("face", "context")}
     better = better_on_val(evaluations, task)
     lines = [f"{len(rows)} seeds, {len(rows[0].targets)} test rows, {len(np.unique(rows[0].codes))} groups"]
-    lines += accuracy_lines(right, evaluations[0].metrics["tasks"][task].get("ceilings", {}).get("expected"))
+    lines += accuracy_lines(right, evaluations[0].metrics["tasks"][task].get("ceilings", {}).get("on_these_labels"))
     for branch in ("face", "context"):
         gap = statistics.crossed_difference(right["fused"], right[branch], rows[0].codes)
         p = statistics.permutation_p(right["fused"], right[branch], rows[0].codes)

@@ -1,4 +1,4 @@
-"""What is known only of drawn demo scenes: the best reachable accuracies, and whether the gate notices unreliable faces.
+"""What is known only of drawn demo scenes: the accuracies of the best rules, and whether the gate notices unreliable faces.
 
 Enters: the judged rows, and `truth.parquet` beside their manifest or in its dataset's root. Leaves: entries for `metrics.json`.
 Everything else works without this file.

@@ -79,9 +79,10 @@ def _class_lines(task: Json) -> list[str]:
             f"{shown(side['fused_minus'][better], signed=True)}"
         )
     if "ceilings" in task:
-        known = task["ceilings"]["expected"]
+        expected, fell = task["ceilings"]["expected"], task["ceilings"]["on_these_labels"]
         views = {"face": "face", "context": "context", "both": "both", "both_with_cue": "both with the cue"}
-        lines.append("best reachable: " + ", ".join(f"{views[view]} {100 * known[view]:.1f}" for view in views))
+        best = (f"{views[view]} {100 * fell[view]:.1f} ({100 * expected[view]:.1f})" for view in views)
+        lines.append(f"best rules on these labels (expected): {', '.join(best)}")
     if "gate_reliability" in task:
         gate = task["gate_reliability"]
         lines.append(

@@ -74,7 +74,7 @@ def _plot_caption(task: Json) -> str:
 
 
 def _ceilings_table(task: Json, inside: bool = False) -> str:
-    """Best reachable accuracies on drawn data."""
+    """Accuracies of the best rules on drawn data."""
     if "ceilings" not in task:
         return ""
     known = task["ceilings"]
