@@ -61,7 +61,7 @@ def draw_pipeline(predictor: Predictor, photo: Path, target: Path) -> None:
     axes.text(92.5, 40, f"gate {face_gate:.2f}", color=COLOURS["face"], ha="left")
     axes.text(90.7, 27.3, f"gate {context_gate:.2f}", color=COLOURS["context"], ha="center")
     _arrow(axes, (109.5, 26.5), (112.5, 26.5))
-    _bars(axes, predictor.run.tasks[task].classes, answer.probabilities[task], 114, 16, 16)
+    _bars(axes, predictor.run.tasks[task].classes, answer.calibrated[task], 114, 16, 16)
     _save(figure, target)
 
 
@@ -74,7 +74,7 @@ def draw_results(predictor: Predictor, photos: pd.DataFrame, target: Path) -> No
         axes.imshow(_annotated(image, answer))
         axes.axis("off")
         task = next(iter(answer.label))
-        said, confidence = answer.label[task], answer.probabilities[task].max()
+        said, confidence = answer.label[task], answer.confidence[task]
         right = said == row[task]
         verdict = said if right else f"{said} (annotated {row[task]})"
         axes.set_title(f"{verdict} {confidence:.0%}", fontsize=11, color=COLOURS["fused" if right else "context"])
