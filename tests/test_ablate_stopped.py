@@ -1,12 +1,14 @@
 """An ablation that is stopped in the middle of a stage goes on from that stage's last finished epoch."""
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from conftest import ROOT
 from made_ablation import made_ablation
+from made_stop import stopped_at
 
 from caer.ablation import execute as execution
 from caer.ablation.config import load_ablation
@@ -14,18 +16,12 @@ from caer.ablation.execute import execute
 from caer.ablation.plan import plan
 from caer.engine import run as engine
 
-COMMAND = """
-import os, runpy, signal
-from caer.engine.module import StageModule
+ABLATE = """
+import runpy, signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # below a background job it is ignored
-step = StageModule.training_step
-def interrupted_in_the_third_epoch(self, batch, batch_idx):
-    if self.epoch == 2 and batch_idx == 1:
-        os.kill(os.getpid(), signal.SIGINT)
-    return step(self, batch, batch_idx)
-StageModule.training_step = interrupted_in_the_third_epoch
 runpy.run_module("caer", run_name="__main__")
 """
+COMMAND = stopped_at(1, signal.SIGINT) + ABLATE
 
 
 def test_ctrl_c_ends_it_cleanly_and_it_goes_on(tmp_path, monkeypatch, capsys):

@@ -11,6 +11,7 @@ import torch
 import yaml
 from conftest import ROOT
 from made_manifest import made_config, made_manifest
+from made_stop import stopped_at
 
 from caer.config import Config
 from caer.engine import run
@@ -27,16 +28,7 @@ from caer.engine.run import fit_stage
 for path in sys.argv[1:]:
     fit_stage(load_config(path), 1)
 """
-KILL = """
-import os, signal
-from caer.engine.module import StageModule
-step = StageModule.training_step
-def killed_in_the_third_epoch(self, batch, batch_idx):
-    if self.epoch == 2 and batch_idx == 3:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return step(self, batch, batch_idx)
-StageModule.training_step = killed_in_the_third_epoch
-"""
+KILL = stopped_at(3, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")

@@ -100,8 +100,7 @@ class StageModule(lightning.LightningModule):
 
     def configure_optimizers(self) -> Optimizer:
         """The stage's optimizer, in the state it was left in."""
-        parameters = dict(self.model.named_parameters())
-        optimizer = build_optimizer({name: parameters[name] for name in self.trainable_names}, self.stage)
+        optimizer = self._fresh_optimizer()
         if self._optimizer_state is not None:
             optimizer.load_state_dict(self._optimizer_state)
         if isinstance(optimizer, SAM):
@@ -110,10 +109,12 @@ class StageModule(lightning.LightningModule):
 
     def check_patterns(self) -> None:
         """Raise `UserError` where a pattern of the stage's groups or of its head warm-up matches nothing that trains."""
+        self._fresh_optimizer()
+        self._training_now()
+
+    def _fresh_optimizer(self) -> Optimizer:
         parameters = dict(self.model.named_parameters())
-        build_optimizer({name: parameters[name] for name in self.trainable_names}, self.stage)
-        if self.stage.head_warmup is not None:
-            match(self.stage.head_warmup.pattern, dict.fromkeys(self.trainable_names), "head_warmup")
+        return build_optimizer({name: parameters[name] for name in self.trainable_names}, self.stage)
 
     @contextmanager
     def _in_second_pass(self) -> Iterator[None]:
