@@ -60,6 +60,8 @@ class Data(StrictModel):
     """Rows without a face: left out, or predicted from the context."""
     batch_size: int = Field(32, ge=1)
     workers: int = Field(2, ge=0)
+    in_memory: bool = False
+    """Training decodes each picture once and keeps it, for GPUs that would wait for the decoder."""
     sampling: Literal["proportional", "balanced"] = "proportional"
     """Draw sources by their sizes times their weights, or by their weights alone."""
     balanced_sampling: bool = False
@@ -245,6 +247,8 @@ class Augmentation(StrictModel):
     """Largest turn in degrees."""
     color: float = Field(0.2, ge=0, le=1)
     """Strength of the brightness, contrast and saturation jitter."""
+    gray: float = Field(0.0, ge=0, le=1)
+    """Probability that the colour is taken away, for sources of which only some are in colour: else colour tells them apart."""
 
 
 BEHIND_FEATURES = ("fusion", r"face\.neck", r"face\.trunk", r"face\.heads")

@@ -1,5 +1,6 @@
 """Rows, targets and pictures: who is trained on, who is held out, and that training and prediction see the same pixels."""
 
+import pickle
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from made_manifest import CLASSES, edit_manifest, made_config, made_manifest
 
-from caer.data import dataset
+from caer.data import dataset, memory
 from caer.data.dataset import SampleDataset, SampleError, collate, decode_sample, is_labelled, resize_square
 from caer.data.loaders import StageData, eval_loader
 from caer.data.rows import Rows, holdout_mask, protocol_hash, row_hash
@@ -208,6 +209,43 @@ def test_only_what_is_asked_for_is_read(original, monkeypatch):
     monkeypatch.setattr(SampleDataset, "_read", lambda self, i, path, kind: seen.append(kind) or read(self, i, path, kind))
     assert set(SampleDataset(rows, config, {"face"})[0]["pictures"]) == {"face"}
     assert seen == ["face crop"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_in_memory_gives_the_same_batches_and_reads_each_file_once(manifest, workers):
+    epochs = {}
+    for in_memory in (False, True):
+        data = stage_data(made_config(manifest, workers=workers, in_memory=in_memory), 2, ALL)
+        loaders = [data.train_loader(0), data.train_loader(1), data.val_loader()]
+        epochs[in_memory] = [list(loader) for loader in loaders]
+        if in_memory:
+            for path in (*manifest.parent.rglob("*.jpg"),):
+                path.unlink()
+            epochs["without files"] = [list(loader) for loader in loaders]
+        data.close()
+    assert len(epochs[False][0]) > 1
+    for other in (True, "without files"):
+        for wanted, given in zip(epochs[False], epochs[other], strict=True):
+            for a, b in zip(wanted, given, strict=True):
+                assert a["sample_id"] == b["sample_id"]
+                assert all(torch.equal(a[name], b[name]) for name in ALL)
+    assert not torch.equal(epochs[False][0][0]["face"], epochs[False][1][0]["face"]), "augmentation is not kept"
+
+
+def test_in_memory_is_refused_where_it_would_not_fit(original, monkeypatch):
+    monkeypatch.setattr(memory, "memory_bytes", lambda: 1_000_000)
+    data = stage_data(made_config(original, in_memory=True, image_size={"face": 224, "context": 224}))
+    with pytest.raises(UserError, match=r"in_memory needs 0.0 GB for \d+ samples.*set it to false"):
+        data.train_loader(0)
+
+
+def test_memory_of_a_process_that_was_not_forked_is_its_own():
+    kept = memory.PictureMemory(2, {"face": 4})
+    kept.put(1, {"face": np.full((4, 4, 3), 7, np.uint8)})
+    assert (kept.get(1)["face"] == 7).all()
+    other = pickle.loads(pickle.dumps(kept))
+    assert other.get(0) is None
+    assert other.get(1) is None
 
 
 def decode(config, inputs=frozenset({"context", "image"}), photo=None, monkeypatch=None, boxes=((30, 20, 60, 50),)):

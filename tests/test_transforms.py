@@ -63,6 +63,16 @@ def test_colour_of_the_context_does_not_depend_on_what_the_mask_hides():
         assert np.array_equal(result["context"][outside], result["image"][outside])
 
 
+def test_colour_is_taken_away_as_often_as_asked_and_from_context_and_photo_alike():
+    gray = []
+    for row in range(200):
+        result = augment(**NONE | {"gray": 0.3})(pictures(), 0, row)
+        assert np.array_equal(result["context"], result["image"])
+        gray.append(bool((result["face"] == result["face"][:, :, :1]).all()))
+        assert gray[-1] or np.array_equal(result["face"], FACE)
+    assert 35 < sum(gray) < 85
+
+
 def test_an_input_is_changed_alike_whatever_else_is_asked_for():
     for row in range(5):
         everything = augment()(pictures(), 0, row)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from caer.config import Config, Mask
+from caer.data.memory import PictureMemory
 from caer.data.sampler import Draw
 from caer.data.targets import is_labelled, targets_of
 from caer.data.transforms import Augment
@@ -127,6 +128,7 @@ class SampleDataset(Dataset[dict[str, Any]]):
         inputs: which pictures to make; others are not even read.
         augment: random changes, or None.
         alter: what is done to the stored pictures first, or None.
+        keep: decode each sample once and keep its pictures in memory (see `PictureMemory`).
 
     An item is asked for by index, or by a `Draw`, whose epoch and repeat the augmentation needs. It holds `pictures` (uint8 RGB
     [3, H, W] by name), `targets` and `labelled` by task, `has_face`, `sample_id`, `source`.
@@ -139,6 +141,7 @@ class SampleDataset(Dataset[dict[str, Any]]):
         inputs: set[str],
         augment: Augment | None = None,
         alter: RowAlter | None = None,
+        keep: bool = False,
     ) -> None:
         self.config, self.inputs, self.augment, self.alter = config, set(inputs), augment, alter
         self.sample_id = rows["sample_id"].tolist()
@@ -153,6 +156,9 @@ class SampleDataset(Dataset[dict[str, Any]]):
         names = [column.removeprefix("target_") for column in rows.columns if column.startswith("target_")]
         self.targets = {name: targets_of(rows, name) for name in names}
         self.labelled = {name: is_labelled(values) for name, values in self.targets.items()}
+        size = config.data.image_size
+        sides = {name: size.face if name == "face" else size.context for name in PICTURES if name in self.inputs}
+        self._memory = PictureMemory(len(rows), sides) if keep else None
 
     def __len__(self) -> int:
         return len(self.sample_id)
@@ -173,6 +179,15 @@ class SampleDataset(Dataset[dict[str, Any]]):
         }
 
     def _pictures(self, i: int) -> dict[str, np.ndarray]:
+        if self._memory is None:
+            return self._decoded(i)
+        pictures = self._memory.get(i)
+        if pictures is None:
+            pictures = self._decoded(i)
+            self._memory.put(i, pictures)
+        return pictures
+
+    def _decoded(self, i: int) -> dict[str, np.ndarray]:
         face = self.has_face[i] and "face" in self.inputs
         scene = bool(self.inputs & {"context", "image"})
         face_jpeg = self._read(i, self._face_file[i], "face crop") if face else None

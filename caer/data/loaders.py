@@ -93,15 +93,15 @@ class StageData:
     def train_loader(self, epoch: int) -> EpochLoader:
         """An epoch's training batches; all epochs share one set of worker processes."""
         if self._train is None:
-            self._train = make_loader(
-                SampleDataset(self.train_rows, self.config, self.inputs, self._augment()), self.batches, self.config
-            )
+            keep = self.config.data.in_memory
+            samples = SampleDataset(self.train_rows, self.config, self.inputs, self._augment(), keep=keep)
+            self._train = make_loader(samples, self.batches, self.config)
         return EpochLoader(self._train, self.batches, epoch)
 
     def val_loader(self) -> Loader:
         """Validation rows in their order, without augmentation."""
         if self._val is None:
-            self._val = eval_loader(self.config, self.val_rows, self.inputs)
+            self._val = eval_loader(self.config, self.val_rows, self.inputs, keep=self.config.data.in_memory)
         return self._val
 
     def close(self) -> None:
@@ -168,9 +168,9 @@ def make_loader(dataset: Dataset[Batch], batches: Iterable[list[Any]], config: C
     )
 
 
-def eval_loader(config: Config, rows: pd.DataFrame, inputs: set[str]) -> Loader:
-    """Rows in their order, in batches of `config.data.batch_size`, without augmentation."""
-    return make_loader(SampleDataset(rows, config, inputs), _chunks(len(rows), config.data.batch_size), config)
+def eval_loader(config: Config, rows: pd.DataFrame, inputs: set[str], keep: bool = False) -> Loader:
+    """Rows in their order, in batches of `config.data.batch_size`, without augmentation; `keep`: see `SampleDataset`."""
+    return make_loader(SampleDataset(rows, config, inputs, keep=keep), _chunks(len(rows), config.data.batch_size), config)
 
 
 def _chunks(count: int, size: int) -> list[list[int]]:

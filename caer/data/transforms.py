@@ -37,6 +37,8 @@ def _transforms(options: Augmentation, side: int) -> list[A.BasicTransform]:
         c = options.color
         steps.append(A.RandomBrightnessContrast(c, c, p=1.0))
         steps.append(A.ColorJitter(brightness=(1, 1), contrast=(1, 1), saturation=(1 - c, 1 + c), hue=(0, 0), p=1.0))
+    if options.gray > 0:
+        steps.append(A.ToGray(p=options.gray))
     return steps
 
 

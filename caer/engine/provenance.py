@@ -101,7 +101,8 @@ def machine_text(facts: Mapping[str, Any]) -> str:
 def relevant(config: Config, stage: int) -> dict[str, Any]:
     """The settings that a stage's result depends on, flat: `data.batch_size` and so on."""
     settings = config.model_dump(mode="json", include={"seed", "data", "tasks", "model", "monitor", "precision"})
-    settings["data"].pop("workers")
+    for speed_only in ("workers", "in_memory"):
+        settings["data"].pop(speed_only)
     output = config.stage(stage).output
     if output != "fused" and config.model.type == "two_branch":
         settings["model"] = {"type": config.model.type, output: settings["model"][output]}
