@@ -190,6 +190,8 @@ class Optimizer(StrictModel):
     """Base optimizer of `sam`."""
     lr: float = Field(1.0e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
+    decay_vectors: bool = True
+    """false: no weight decay on biases and on the scales and shifts of normalisation layers."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """For `sgd`."""
     nesterov: bool = False

@@ -98,6 +98,20 @@ def test_optimizers_and_sam_over_each(base):
     assert sharp.param_groups[0]["rho"] == 0.1
 
 
+def test_weight_decay_can_spare_biases_and_normalisation():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    options = {"type": "sgd", "lr": 0.5, "weight_decay": 0.1, "decay_vectors": False}
+    optimizer = build_optimizer(dict(net.named_parameters()), stage(optimizer=options, groups=[{"pattern": "0.*", "lr": 0.25}]))
+    before = {name: value.detach().clone() for name, value in net.named_parameters()}
+    for value in net.parameters():
+        value.grad = torch.zeros_like(value)
+    optimizer.step()
+    changed = {name for name, value in net.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {"0.weight"}
+    torch.testing.assert_close(net[0].weight, before["0.weight"] * (1 - 0.25 * 0.1))
+    assert {group["initial_lr"] for group in optimizer.param_groups} == {0.25, 0.5}
+
+
 def rates_of(schedule, epochs=10, scores=(), base=1.0):
     schedule = Schedule.model_validate(schedule)
     return [rate(schedule, base, epoch, epochs, scores=scores[:epoch], mode="max") for epoch in range(epochs)]

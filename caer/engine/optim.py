@@ -57,7 +57,14 @@ def _groups(parameters: Mapping[str, nn.Parameter], stage: Stage) -> list[dict[s
         groups.append({"params": [left.pop(name) for name in names], "lr": group.lr, "initial_lr": group.lr})
     if left:
         groups.append({"params": list(left.values()), "lr": stage.optimizer.lr, "initial_lr": stage.optimizer.lr})
-    return groups
+    return groups if stage.optimizer.decay_vectors else [part for group in groups for part in _vectors_apart(group)]
+
+
+def _vectors_apart(group: dict[str, Any]) -> list[dict[str, Any]]:
+    """A group as two, of which the second holds the biases, scales and shifts, and has no weight decay."""
+    matrices, vectors = [p for p in group["params"] if p.ndim > 1], [p for p in group["params"] if p.ndim <= 1]
+    parts = [group | {"params": matrices}, group | {"params": vectors, "weight_decay": 0.0}]
+    return [part for part in parts if part["params"]]
 
 
 def match(pattern: str, names: Mapping[str, Any], where: str) -> list[str]:
