@@ -63,7 +63,7 @@ class StageModule(lightning.LightningModule):
         self.on_epoch = on_epoch
         self.trainable_names = list(trainable_parameters(model, self.stage.trainable))
         self._second_pass = False
-        self._train_sums: dict[str, list[float]] = {}
+        self._train_sums: dict[str, list[Any]] = {}
         self._val: dict[str, Any] = {}
         self.val_row: Row = {}
         self._started = self._images = 0.0
@@ -152,16 +152,22 @@ class StageModule(lightning.LightningModule):
             return self.trainable_names
         return match(warmup.pattern, dict.fromkeys(self.trainable_names), "head_warmup")
 
+    def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Add the numbers of the rows that count, by task: found before the batch moves, as a GPU's count is waited for."""
+        present = batch["has_face"] if self.stage.output == "face" else torch.ones_like(batch["has_face"])
+        return batch | {"rows": {name: (batch["labelled"][name] & present).nonzero()[:, 0] for name in self.tasks}}
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The weighted loss of a batch; called twice an update by SAM."""
         total = torch.zeros((), device=self.device)
-        for name, logits in self._logits(batch).items():
-            losses = self._task_losses(name, logits, batch)
-            count = torch.tensor(float(len(losses)), device=self.device)
+        by_task = {name: (logits, self._task_losses(name, logits, batch)) for name, logits in self._logits(batch).items()}
+        for name, (logits, losses) in by_task.items():
             if not self._second_pass:
-                self._train_sums[name][0] += float(losses.detach().sum())
+                self._train_sums[name][0] += losses.detach().sum(dtype=torch.float64)
                 self._train_sums[name][1] += len(losses)
-            total = total + self.tasks[name].weight * self._mean(losses, count, logits)
+            total = total + self.tasks[name].weight * self._mean(losses, logits)
+        if not bool(torch.isfinite(total)):  # the one time in an update that the processor waits for the GPU
+            self._refuse({name: losses for name, (_, losses) in by_task.items()}, batch)
         if not self._second_pass:
             self._images += len(batch["sample_id"])
         return total
@@ -170,30 +176,35 @@ class StageModule(lightning.LightningModule):
         output = self.model(batch)
         return output.logits if self.stage.output == "fused" else output.branch_logits[self.stage.output]
 
-    def _mean(self, losses: Tensor, count: Tensor, logits: Tensor) -> Tensor:
+    def _mean(self, losses: Tensor, logits: Tensor) -> Tensor:
         """Mean over the labelled rows of all ranks; zero with a gradient of zero where there is none."""
         total = losses.sum() if len(losses) else logits.sum() * 0
-        if self.trainer.world_size > 1:
-            # Gradients are averaged over ranks afterwards, hence times their number.
-            torch.distributed.all_reduce(count)
-            total = total * self.trainer.world_size
-        return total / count.clamp(min=1)
+        if self.trainer.world_size == 1:
+            return total / max(len(losses), 1)
+        count = torch.tensor(float(len(losses)), device=losses.device)
+        torch.distributed.all_reduce(count)
+        # Gradients are averaged over ranks afterwards, hence times their number.
+        return total * self.trainer.world_size / count.clamp(min=1)
 
     def _task_losses(self, name: str, logits: Tensor, batch: dict[str, Any]) -> Tensor:
-        """Loss of each row that is labelled for a task (and, for the face branch, has a face)."""
-        rows = batch["labelled"][name]
-        if self.stage.output == "face" and "has_face" in batch:
-            rows = rows & batch["has_face"]
-        losses = self.tasks[name].loss(logits[rows], batch["targets"][name][rows])
-        finite = torch.isfinite(losses)
-        if not bool(finite.all()):
-            ids = [batch["sample_id"][i] for i in rows.nonzero()[:, 0][~finite].tolist()]
-            shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
-            raise UserError(
-                f"stage {self.number}: the loss of task {name!r} is not finite at step {self.updates} for samples {shown}; "
-                f"look at these samples, lower the learning rate, or set precision: '32'"
-            )
-        return losses
+        """Loss of each row that counts for a task."""
+        rows = batch["rows"][name]
+        return self.tasks[name].loss(logits.index_select(0, rows), batch["targets"][name].index_select(0, rows))
+
+    def _refuse(self, by_task: dict[str, Tensor], batch: dict[str, Any]) -> None:
+        """Raise for a loss that is not finite, naming the task and its samples."""
+        for name, losses in by_task.items():
+            wrong = batch["rows"][name][~torch.isfinite(losses)].tolist()
+            if wrong:
+                ids = [batch["sample_id"][i] for i in wrong]
+                shown = ", ".join(ids[:8]) + (f" and {len(ids) - 8} more" if len(ids) > 8 else "")
+                raise UserError(
+                    f"stage {self.number}: the loss of task {name!r} is not finite at step {self.updates} for samples {shown}; "
+                    f"look at these samples, lower the learning rate, or set precision: '32'"
+                )
+        raise UserError(
+            f"stage {self.number}: the loss is not finite at step {self.updates}; lower the learning rate, or set precision: '32'"
+        )
 
     def on_validation_epoch_start(self) -> None:
         """Start with empty tables."""
@@ -204,12 +215,12 @@ class StageModule(lightning.LightningModule):
         offset = len(self._val["ids"])
         self._val["ids"] += batch["sample_id"]
         for name, logits in self._logits(batch).items():
-            rows = batch["labelled"][name]
+            rows = batch["rows"][name]
             kept = self._val[name]
-            kept["p"].append(self.tasks[name].probabilities(logits[rows]).cpu().numpy())
-            kept["t"].append(batch["targets"][name][rows].cpu().numpy())
-            kept["loss"].append(self.tasks[name].loss(logits[rows], batch["targets"][name][rows]).float().cpu().numpy())
-            kept["row"].append(offset + rows.nonzero()[:, 0].cpu().numpy())
+            kept["p"].append(self.tasks[name].probabilities(logits.index_select(0, rows)).cpu().numpy())
+            kept["t"].append(batch["targets"][name].index_select(0, rows).cpu().numpy())
+            kept["loss"].append(self._task_losses(name, logits, batch).float().cpu().numpy())
+            kept["row"].append(offset + rows.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
         """Scores over the whole validation set, the same on every rank."""
@@ -269,7 +280,7 @@ class StageModule(lightning.LightningModule):
             self.on_epoch(self, row)
 
     def _train_row(self) -> Row:
-        sums = torch.tensor([self._train_sums[name] for name in self.tasks], dtype=torch.float64)
+        sums = torch.tensor([[float(n) for n in self._train_sums[name]] for name in self.tasks], dtype=torch.float64)
         if self.trainer.world_size > 1:
             sums = sums.to(self.device)
             torch.distributed.all_reduce(sums)

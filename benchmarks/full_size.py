@@ -1,0 +1,134 @@
+"""Speed and memory of each stage of an experiment at its own sizes, on random pictures: what a GPU (or a processor) can do.
+
+    python benchmarks/full_size.py --config configs/emotion_gating.yaml --batch-sizes 32 128 [--record]
+
+Updates go through the stage's own freezing, losses and optimizer (SAM's two passes included) in the precision that training
+takes; weights are random, and no picture is read: a training that is slower waits for its data (`data.workers`, `in_memory`).
+"""
+
+import argparse
+import statistics
+import time
+from typing import Any
+
+import torch
+from recording import record
+
+from preprocessing.errors import run_command
+
+WARM, TIMED = 5, 20
+"""Steps before the clock, and under it."""
+
+
+def main() -> None:
+    """Measure every stage, then inference; print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", required=True)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32])
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value")
+    parser.add_argument("--record", action="store_true", help="replace this benchmark's block in benchmarks/RESULTS.md")
+    arguments = parser.parse_args()
+    from caer.config import load_config
+    from caer.engine.precision import resolve_device, resolve_precision
+
+    config = load_config(arguments.config, arguments.set)
+    device = resolve_device(config)
+    precision = resolve_precision(config, device)
+    lines = [
+        f"{device.type}, {precision}, PyTorch {torch.__version__}; median of {TIMED} steps on one batch of random pictures.",
+        "",
+        "| what | batch | ms a step | images a second | memory of the device, GB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for size in arguments.batch_sizes:
+        for number in [*sorted(config.stages), None]:
+            lines.append(measure(config, number, size, device, precision))
+            print(lines[-1], flush=True)
+    print("\n".join(lines))
+    if arguments.record:
+        record(f"full_size {config.name} {device.type}", f"Speed of {config.name} at its own sizes ({device.type})", lines)
+
+
+def measure(config: Any, number: int | None, size: int, device: torch.device, precision: str) -> str:
+    """One row of the table: a stage's update, or inference where `number` is None."""
+    from caer.models import build_model
+    from caer.tasks import build_tasks
+
+    tasks = build_tasks(config)
+    stage = config.stages[max(config.stages) if number is None else number]
+    model = build_model(config, pretrained=False, output=stage.output).to(device)
+    batch = random_batch(config, tasks, size, device)
+    cuda = device.type == "cuda"
+    if cuda:
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+    step = inference(model, batch, autocast) if number is None else update(model, tasks, stage, batch, autocast)
+    seconds = []
+    for _ in range(WARM + TIMED):
+        started = time.perf_counter()
+        step()
+        if cuda:
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    median = statistics.median(seconds[WARM:])
+    memory = f"{torch.cuda.max_memory_allocated(device) / 1e9:.1f}" if cuda else ""
+    name = "inference" if number is None else f"stage {number} ({stage.output}), {stage.optimizer.type}"
+    return f"| {name} | {size} | {median * 1e3:.1f} | {size / median:.0f} | {memory} |"
+
+
+def random_batch(config: Any, tasks: Any, size: int, device: torch.device) -> dict[str, Any]:
+    """Random pictures of the config's sizes with random labels."""
+    generator = torch.Generator().manual_seed(config.seed)
+    sides = {
+        "face": config.data.image_size.face,
+        "context": config.data.image_size.context,
+        "image": config.data.image_size.context,
+    }
+    batch: dict[str, Any] = {
+        name: torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=generator).to(device)
+        for name, side in sides.items()
+    }
+    targets = {name: torch.randint(0, len(task.classes), (size,), generator=generator) for name, task in tasks.items()}
+    return batch | {
+        "targets": {name: t.to(device) for name, t in targets.items()},
+        "has_face": torch.ones(size, device=device) > 0,
+    }
+
+
+def update(model: Any, tasks: Any, stage: Any, batch: dict[str, Any], autocast: Any) -> Any:
+    """One optimizer step of a stage, as training takes it."""
+    from caer.engine.optim import build_optimizer
+    from caer.engine.stages import freeze_all_but, set_training, trainable_parameters
+
+    parameters = trainable_parameters(model, stage.trainable)
+    freeze_all_but(model, parameters)
+    model.train()
+    set_training(model)
+    optimizer = build_optimizer(parameters, stage)
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        with autocast:
+            output = model(batch)
+            logits = output.logits if stage.output == "fused" else output.branch_logits[stage.output]
+            total = sum(task.loss(logits[name], batch["targets"][name]).mean() for name, task in tasks.items())
+        total.backward()
+        return total
+
+    return lambda: optimizer.step(loss)
+
+
+def inference(model: Any, batch: dict[str, Any], autocast: Any) -> Any:
+    """One forward pass."""
+    model.eval()
+
+    def step() -> None:
+        with torch.inference_mode(), autocast:
+            model(batch)
+
+    return step
+
+
+if __name__ == "__main__":
+    run_command(main)
