@@ -161,6 +161,14 @@ class MultiTask(StrictModel):
     """Widths of the fully connected layers (with ReLU and dropout) of each task's head, before its answer."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """After each of these layers; `face.dropout` is the one on the backbone's features."""
+    mirror: bool = False
+    """Outside training, features are means over a face and its mirror image: steadier, at twice the time."""
+
+    @model_validator(mode="after")
+    def _mirrors_vectors(self) -> Self:
+        if self.mirror and self.neck == "conv":
+            raise ValueError("`mirror` averages pooled features; a neck `conv` reads a map, in which left is not right")
+        return self
 
     @property
     def outputs(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
+from pydantic import ValidationError
 
 from caer.config import Config, load_config
 from caer.engine.module import StageModule
@@ -147,11 +148,37 @@ def test_vgg16_with_the_head_of_the_fairface_article_has_2048_values_and_no_unus
 
 
 def test_the_neck_is_convolution_pooling_relu_and_all_values():
-    neck, features = ConvNeck(3, 7), torch.randn(2, 3, 7, 7, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    neck, features = ConvNeck(3, 7), torch.randn(2, 3, 7, 7)
     expected = F.relu(F.max_pool2d(F.conv2d(features, neck.conv.weight, neck.conv.bias), 2)).reshape(2, -1)
     torch.testing.assert_close(neck(features), expected)
     assert neck.out_dim == expected.shape[1] == 12
     assert (expected == 0).any()
+
+
+def test_mirror_averages_a_face_and_its_mirror_image_outside_training():
+    plain, steady = build_model(config(heads=[8])).eval(), build_model(config(heads=[8], mirror=True)).eval()
+    batch = batch_of([{"emotion"}] * 3)
+    mirrored = batch | {"face": batch["face"].flip(-1)}
+    features = (plain.face.encode(batch["face"])[0] + plain.face.encode(mirrored["face"])[0]) / 2
+    expected = plain.face.classify(features)
+    for name, logits in steady(batch).logits.items():
+        torch.testing.assert_close(logits, expected[name])
+        torch.testing.assert_close(steady(mirrored).logits[name], logits)
+        assert not torch.allclose(plain(batch).logits[name], logits)
+    steady.train()
+    torch.manual_seed(0)
+    trained = steady.face.encode(batch["face"])[0]
+    plain.train()
+    torch.manual_seed(0)
+    torch.testing.assert_close(trained, plain.face.encode(batch["face"])[0])
+
+
+def test_mirror_is_refused_where_features_keep_their_places():
+    with pytest.raises(ValidationError, match="a neck `conv` reads a map"):
+        config(side=192, mirror=True, neck="conv")
+    with pytest.raises(UserError, match=r"model\.mirror: backbone 'bknet' keeps what it finds where it found it"):
+        build_model(config(face={"backbone": "bknet"}, mirror=True))
 
 
 def test_a_neck_needs_a_map():

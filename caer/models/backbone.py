@@ -14,10 +14,12 @@ class Backbone(nn.Module):
         map_dim: channels of what `features` returns.
         mean, std: what its pretrained weights expect, per RGB channel in [0, 1].
         image_size: the only side of its input, in pixels; None where it takes any.
+        keeps_places: whether `pool` keeps the map's values apart by their places instead of pooling over them.
     """
 
     name: ClassVar[str] = ""
     image_size: int | None = None
+    keeps_places: ClassVar[bool] = False
     out_dim: int
     map_dim: int
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)

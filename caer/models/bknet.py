@@ -25,6 +25,7 @@ class BKNet(Backbone):
 
     name: ClassVar[str] = "bknet"
     image_size = SIDE
+    keeps_places = True
     map_dim = BLOCKS[-1][0]
     out_dim = map_dim * (SIDE // 2 ** len(BLOCKS)) ** 2
     mean = (128 / 255,) * 3

@@ -38,17 +38,32 @@ class SharedBackbone(Branch):
     """A face branch whose pooled features pass a neck (or none) and a trunk before the tasks' heads.
 
     `encode` ends where the backbone does, so that what a frozen backbone gives can be computed once: [B, out_dim], or with a neck
-    the map [B, C, h, w].
+    the map [B, C, h, w]. With `mirror` it gives, outside training, the mean of what it finds in a face and in its mirror image.
     """
 
-    def __init__(self, backbone: Backbone, neck: ConvNeck | None, trunk: nn.Module, heads: nn.ModuleDict, dropout: float) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        neck: ConvNeck | None,
+        trunk: nn.Module,
+        heads: nn.ModuleDict,
+        *,
+        dropout: float = 0.0,
+        mirror: bool = False,
+    ) -> None:
         super().__init__(backbone, heads, dropout=dropout)
-        self.neck, self.trunk = neck, trunk
+        self.neck, self.trunk, self.mirror = neck, trunk, mirror
 
     def encode(self, images: Tensor) -> tuple[Tensor, None]:
         """uint8 RGB [B, 3, H, W] -> features as the class says, float32, and no attention."""
+        features = self._look(images)
+        if self.mirror and not self.training:
+            features = (features + self._look(images.flip(-1))) / 2
+        return features, None
+
+    def _look(self, images: Tensor) -> Tensor:
         features = self.backbone.features(self.normalise(images))
-        return (features if self.neck is not None else self.backbone.pool(features)).float(), None
+        return (features if self.neck is not None else self.backbone.pool(features)).float()
 
     def classify(self, pooled: Tensor) -> dict[str, Tensor]:
         """What `encode` gave -> logits [B, K] float32 by task."""
@@ -69,8 +84,12 @@ def shared_backbone(model: MultiTask, backbone: Backbone, side: int, tasks: dict
         seeded: see `Seeded`. A task's head is the same whichever other tasks there are.
 
     Raises:
-        UserError: a neck on a backbone without a map, or on a map that is too small.
+        UserError: a neck on a backbone without a map, or on a map that is too small; `mirror` on a backbone that does not pool.
     """
+    if model.mirror and backbone.keeps_places:
+        raise UserError(
+            f"model.mirror: backbone {backbone.name!r} keeps what it finds where it found it; set model.mirror: false"
+        )
     neck = None
     if model.neck == "conv":
         with seeded("face.neck"):
@@ -84,7 +103,7 @@ def shared_backbone(model: MultiTask, backbone: Backbone, side: int, tasks: dict
     for name, task in tasks.items():
         with seeded(f"face.heads.{name}"):
             heads[name] = nn.Sequential(*mlp(widths, model.dropout), task.head(widths[-1]))
-    return SharedBackbone(backbone, neck, trunk, heads, model.face.dropout)
+    return SharedBackbone(backbone, neck, trunk, heads, dropout=model.face.dropout, mirror=model.mirror)
 
 
 def mlp(widths: Sequence[int], dropout: float) -> nn.Sequential:
