@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from recording import record
 
-from preprocessing.errors import run_command
+from preprocessing.errors import UserError, run_command
 
 WARM, TIMED = 5, 20
 """Steps before the clock, and under it."""
@@ -89,6 +89,11 @@ def random_batch(config: Any, tasks: Any, size: int, device: torch.device) -> di
         name: torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=generator).to(device)
         for name, side in sides.items()
     }
+    for name, task in tasks.items():
+        if task.kind not in ("classes", "ordered"):
+            raise UserError(
+                f"this benchmark draws random classes, and task {name!r} has none; take a config of classification tasks"
+            )
     targets = {name: torch.randint(0, len(task.classes), (size,), generator=generator) for name, task in tasks.items()}
     return batch | {
         "targets": {name: t.to(device) for name, t in targets.items()},

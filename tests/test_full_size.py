@@ -1,13 +1,18 @@
 """The article's networks at the article's size: EfficientNet-B0 and ResNeSt-50, 224 px, one real step of each stage."""
 
+import importlib
+
 import pytest
 import torch
+from conftest import ROOT
 from made_manifest import made_config, made_manifest
 
 from caer.config import Config
 from caer.engine.checkpoint import read_weights
 from caer.engine.run import fit_stage
 from caer.models import build_model
+from caer.tasks import build_tasks
+from preprocessing.errors import UserError
 
 
 @pytest.mark.slow
@@ -33,3 +38,29 @@ def test_one_step_of_each_stage_at_224_px(tmp_path, monkeypatch):
         assert not torch.equal(state[name], fresh[name])
         assert torch.equal(state[name], three[name])
     assert not torch.equal(three["fusion.heads.emotion.bias"], fresh["fusion.heads.emotion.bias"])
+
+
+def test_the_benchmark_of_full_size_takes_real_steps_of_every_stage(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    benchmark = importlib.import_module("full_size")
+    monkeypatch.setattr(benchmark, "WARM", 1)
+    monkeypatch.setattr(benchmark, "TIMED", 2)
+    config = made_config(tmp_path / "no manifest is read")
+    cpu = torch.device("cpu")
+    for number in (1, 2, 3, None):
+        cells = [cell.strip() for cell in benchmark.measure(config, number, 4, cpu, "32").strip("|").split("|")]
+        assert cells[0].startswith("inference" if number is None else f"stage {number} (")
+        assert cells[1] == "4"
+        milliseconds, images = float(cells[2]), float(cells[3])
+        assert images == pytest.approx(4e3 / milliseconds, rel=0.1)
+    model, tasks = build_model(config, pretrained=False, output="face"), build_tasks(config)
+    before = {name: value.clone() for name, value in model.named_parameters()}
+    batch = benchmark.random_batch(config, tasks, 4, cpu)
+    step = benchmark.update(model, tasks, config.stage(1), batch, torch.autocast("cpu", torch.bfloat16, enabled=False))
+    step()
+    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+    assert moved
+    assert all(name.startswith("face.") for name in moved)
+    ages = {"age": {"type": "regression", "range": [0, 100]}}
+    with pytest.raises(UserError, match="task 'age' has none"):
+        benchmark.random_batch(config, build_tasks(config.model_copy(update={"tasks": ages})), 4, cpu)
