@@ -113,6 +113,13 @@ def test_safetensors_hold_the_whole_network(run, tmp_path):
         assert json.loads(stored.metadata()["caer"])["config"]["name"] == "made"
 
 
+def test_only_the_card_of_a_network_that_sees_the_scene_says_that_it_leans_on_it(run, tmp_path):
+    for stage, leans in ((run, True), (run / "stage2", True), (run / "stage1", False)):
+        card = json.loads((export_run(stage, "safetensors", tmp_path / stage.name).parent / "card.json").read_text())
+        assert any("leans on the surroundings" in limit for limit in card["limits"]) == leans
+        assert any("not what the person feels" in limit for limit in card["limits"])
+
+
 def test_of_a_detectors_files_names_and_hashes_are_exported(run, tmp_path, monkeypatch):
     from safetensors import safe_open
 

@@ -22,9 +22,10 @@ LIMITS = [
     "nor for surveillance, nor for any decision about a person.",
     "It has learned from the data named here and has not been measured on other kinds of photos, cameras or people; expect it "
     "to do worse there, and differently for different groups of people.",
-    "Its answer leans on the surroundings: the same face in another scene can be answered otherwise.",
     "Confidence is calibrated on the run's validation rows alone.",
 ]
+OF_SCENES = "Its answer leans on the surroundings: the same face in another scene can be answered otherwise."
+"""A limit of networks that see more than the face."""
 ABOUT_INPUTS = (
     "`face` is the crop (aligned by landmarks where the config says so), `context` the whole photo with the face hidden, `image` "
     "the whole photo; `has_face` is false where there is no face. Normalisation is part of the network. `python -m caer predict` "
@@ -62,7 +63,7 @@ def make_card(network: TorchNetwork, kind: str) -> dict[str, Any]:
         "trained": {key: meta.get(key) for key in ("commit", "versions", "rows", "class_counts", "protocol_hash", "row_hash")},
         "metrics": _metrics(network),
         "intended_use": INTENDED,
-        "limits": LIMITS,
+        "limits": [*LIMITS, *([OF_SCENES] if set(network.inputs) - {"face"} else [])],
     }
 
 
