@@ -162,7 +162,7 @@ class MultiTask(StrictModel):
     dropout: float = Field(0.0, ge=0, lt=1)
     """After each of these layers; `face.dropout` is the one on the backbone's features."""
     mirror: bool = False
-    """Outside training, features are means over a face and its mirror image: steadier, at twice the time."""
+    """Where the backbone does not train, features are means over a face and its mirror image: steadier, at twice the time."""
 
     @model_validator(mode="after")
     def _mirrors_vectors(self) -> Self:
@@ -199,7 +199,7 @@ class Optimizer(StrictModel):
     lr: float = Field(1.0e-3, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     decay_vectors: bool = True
-    """false: no weight decay on biases and on the scales and shifts of normalisation layers."""
+    """false: no weight decay on parameters of one dimension: biases, and the scales and shifts of normalisation layers."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """For `sgd`."""
     nesterov: bool = False
@@ -209,6 +209,12 @@ class Optimizer(StrictModel):
     """Measure that step in units of each weight's size (ASAM; rho about ten times larger)."""
     interval: int = Field(1, ge=1)
     """SAM's step uphill in every so many-th update, plain updates in between: nearer to the base optimizer's cost."""
+
+    @model_validator(mode="after")
+    def _something_to_spare(self) -> Self:
+        if not self.decay_vectors and not self.weight_decay:
+            raise ValueError("`decay_vectors: false` spares vectors from a weight decay, and `weight_decay` is 0")
+        return self
 
 
 class Schedule(StrictModel):

@@ -232,11 +232,27 @@ def test_in_memory_gives_the_same_batches_and_reads_each_file_once(manifest, wor
     assert not torch.equal(epochs[False][0][0]["face"], epochs[False][1][0]["face"]), "augmentation is not kept"
 
 
-def test_in_memory_is_refused_where_it_would_not_fit(original, monkeypatch):
-    monkeypatch.setattr(memory, "memory_bytes", lambda: 1_000_000)
-    data = stage_data(made_config(original, in_memory=True, image_size={"face": 224, "context": 224}))
-    with pytest.raises(UserError, match=r"in_memory needs 0.0 GB for \d+ samples.*set it to false"):
-        data.train_loader(0)
+@pytest.mark.parametrize(("memory_of", "ranks", "refused"), [(4, 1, False), (3.9, 1, True), (8, 2, False), (7.9, 2, True)])
+def test_in_memory_is_refused_before_anything_else_where_it_would_not_fit(original, monkeypatch, memory_of, ranks, refused):
+    plain = stage_data(made_config(original))
+    samples = len(plain.train_rows) + len(plain.val_rows)
+    side = plain.config.data.image_size.face
+    monkeypatch.setattr(memory, "memory_bytes", lambda: int(memory_of / 2 * samples * 3 * side * side))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+    if not refused:
+        stage_data(made_config(original, in_memory=True))
+        return
+    with pytest.raises(UserError, match=rf"in_memory needs 0\.00 GB for {samples} samples.*set it to false"):
+        stage_data(made_config(original, in_memory=True))
+
+
+def test_memory_is_the_containers_share_where_it_has_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    whole = memory.memory_bytes()
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.memory_bytes() == whole
+    (tmp_path / "memory.max").write_text(f"{whole // 3}\n")
+    assert memory.memory_bytes() == whole // 3
 
 
 def test_memory_of_a_process_that_was_not_forked_is_its_own():

@@ -7,12 +7,11 @@ import torch
 from conftest import ROOT
 from made_manifest import made_config, made_manifest
 
-from caer.config import Config
+from caer.config import Config, load_config
 from caer.engine.checkpoint import read_weights
 from caer.engine.run import fit_stage
 from caer.models import build_model
 from caer.tasks import build_tasks
-from preprocessing.errors import UserError
 
 
 @pytest.mark.slow
@@ -53,14 +52,23 @@ def test_the_benchmark_of_full_size_takes_real_steps_of_every_stage(tmp_path, mo
         assert cells[1] == "4"
         milliseconds, images = float(cells[2]), float(cells[3])
         assert images == pytest.approx(4e3 / milliseconds, rel=0.1)
-    model, tasks = build_model(config, pretrained=False, output="face"), build_tasks(config)
-    before = {name: value.clone() for name, value in model.named_parameters()}
-    batch = benchmark.random_batch(config, tasks, 4, cpu)
-    step = benchmark.update(model, tasks, config.stage(1), batch, torch.autocast("cpu", torch.bfloat16, enabled=False))
-    step()
-    moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
-    assert moved
-    assert all(name.startswith("face.") for name in moved)
-    ages = {"age": {"type": "regression", "range": [0, 100]}}
-    with pytest.raises(UserError, match="task 'age' has none"):
-        benchmark.random_batch(config, build_tasks(config.model_copy(update={"tasks": ages})), 4, cpu)
+    tasks, batch = build_tasks(config), benchmark.random_batch(config, build_tasks(config), 4, cpu)
+    for number, part in ((1, "face."), (2, "context."), (3, "fusion.")):
+        model = build_model(config, pretrained=False)
+        before = {name: value.clone() for name, value in model.named_parameters()}
+        benchmark.update(model, tasks, config.stage(number), batch, torch.autocast("cpu", enabled=False))()
+        moved = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
+        assert moved
+        assert all(name.startswith(part) for name in moved)
+
+
+@pytest.mark.parametrize("name", ["faces_shared", "dataframe_xception"])
+def test_the_benchmark_of_full_size_draws_targets_of_every_kind(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    benchmark = importlib.import_module("full_size")
+    tasks = build_tasks(load_config(ROOT / f"configs/multitask/{name}.yaml"))
+    generator = torch.Generator().manual_seed(0)
+    for task in tasks.values():
+        losses = task.loss(torch.zeros(8, task.out_dim), benchmark.random_targets(task, 8, generator))
+        assert losses.shape == (8,)
+        assert bool((losses > 0).any())

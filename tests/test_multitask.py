@@ -172,6 +172,12 @@ def test_mirror_averages_a_face_and_its_mirror_image_outside_training():
     plain.train()
     torch.manual_seed(0)
     torch.testing.assert_close(trained, plain.face.encode(batch["face"])[0])
+    cached = steady.eval().face.encode(batch["face"])[0]
+    steady.train()
+    steady.face.backbone.eval()
+    torch.testing.assert_close(
+        steady.face.encode(batch["face"])[0], cached, msg="a frozen backbone in training gives something else"
+    )
 
 
 def test_mirror_is_refused_where_features_keep_their_places():

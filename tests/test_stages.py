@@ -110,6 +110,8 @@ def test_weight_decay_can_spare_biases_and_normalisation():
     assert changed == {"0.weight"}
     torch.testing.assert_close(net[0].weight, before["0.weight"] * (1 - 0.25 * 0.1))
     assert {group["initial_lr"] for group in optimizer.param_groups} == {0.25, 0.5}
+    with pytest.raises(ValueError, match="`weight_decay` is 0"):
+        stage(optimizer={"type": "sgd", "decay_vectors": False})
 
 
 def rates_of(schedule, epochs=10, scores=(), base=1.0):

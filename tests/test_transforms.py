@@ -68,9 +68,11 @@ def test_colour_is_taken_away_as_often_as_asked_and_from_context_and_photo_alike
     for row in range(200):
         result = augment(**NONE | {"gray": 0.3})(pictures(), 0, row)
         assert np.array_equal(result["context"], result["image"])
-        gray.append(bool((result["face"] == result["face"][:, :, :1]).all()))
-        assert gray[-1] or np.array_equal(result["face"], FACE)
-    assert 35 < sum(gray) < 85
+        gray.append([bool((result[name] == result[name][:, :, :1]).all()) for name in ("face", "context")])
+        for name, original, is_gray in zip(("face", "context"), (FACE, SCENE), gray[-1], strict=True):
+            assert is_gray or np.array_equal(result[name], original)
+    for count in np.sum(gray, axis=0):
+        assert 35 < count < 85
 
 
 def test_an_input_is_changed_alike_whatever_else_is_asked_for():

@@ -119,6 +119,12 @@ def _face(crop: np.ndarray | None, box: np.ndarray | None, landmarks: np.ndarray
     return warp_face(crop, box, landmarks, side, face.aligned, face.margin)
 
 
+def picture_sides(config: Config, inputs: set[str]) -> dict[str, int]:
+    """Pixels of a side of each picture that a model asks for."""
+    size = config.data.image_size
+    return {name: size.face if name == "face" else size.context for name in PICTURES if name in inputs}
+
+
 class SampleDataset(Dataset[dict[str, Any]]):
     """Rows of one or several manifests as samples.
 
@@ -156,9 +162,7 @@ class SampleDataset(Dataset[dict[str, Any]]):
         names = [column.removeprefix("target_") for column in rows.columns if column.startswith("target_")]
         self.targets = {name: targets_of(rows, name) for name in names}
         self.labelled = {name: is_labelled(values) for name, values in self.targets.items()}
-        size = config.data.image_size
-        sides = {name: size.face if name == "face" else size.context for name in PICTURES if name in self.inputs}
-        self._memory = PictureMemory(len(rows), sides) if keep else None
+        self._memory = PictureMemory(len(rows), picture_sides(config, self.inputs)) if keep else None
 
     def __len__(self) -> int:
         return len(self.sample_id)

@@ -17,8 +17,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from caer.config import Config
-from caer.data.dataset import SampleDataset, collate
+from caer.data.dataset import SampleDataset, collate, picture_sides
 from caer.data.features import cache_features
+from caer.data.memory import check_room
 from caer.data.rows import Rows, protocol_hash, row_hash
 from caer.data.sampler import EpochBatches, epoch_cells, source_weights
 from caer.data.targets import is_labelled, targets_of
@@ -67,6 +68,9 @@ class StageData:
         for rows in (self.train_rows, self.val_rows):
             check_landmarks(rows, config, self.inputs)
             check_files(rows, self.inputs)
+        self._keep = config.data.in_memory and not self.stage.cache_features  # features are computed once: nothing is read again
+        if self._keep:
+            check_room(len(self.train_rows) + len(self.val_rows), picture_sides(config, self.inputs))
         self.class_counts = {name: _class_counts(self.train_rows, name, task) for name, task in tasks.items()}
         self.row_hash, self.train_row_hash = row_hash(self.val_rows, tasks), row_hash(self.train_rows, tasks)
         self.protocol_hash = protocol_hash(self.rows)
@@ -93,15 +97,14 @@ class StageData:
     def train_loader(self, epoch: int) -> EpochLoader:
         """An epoch's training batches; all epochs share one set of worker processes."""
         if self._train is None:
-            keep = self.config.data.in_memory
-            samples = SampleDataset(self.train_rows, self.config, self.inputs, self._augment(), keep=keep)
+            samples = SampleDataset(self.train_rows, self.config, self.inputs, self._augment(), keep=self._keep)
             self._train = make_loader(samples, self.batches, self.config)
         return EpochLoader(self._train, self.batches, epoch)
 
     def val_loader(self) -> Loader:
         """Validation rows in their order, without augmentation."""
         if self._val is None:
-            self._val = eval_loader(self.config, self.val_rows, self.inputs, keep=self.config.data.in_memory)
+            self._val = eval_loader(self.config, self.val_rows, self.inputs, keep=self._keep)
         return self._val
 
     def close(self) -> None:

@@ -7,11 +7,14 @@ that a picture decoded by one of them serves all.
 import mmap
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from preprocessing.errors import UserError
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
 class PictureMemory:
@@ -20,19 +23,10 @@ class PictureMemory:
     Args:
         count: number of samples.
         sides: pixels of a side by name of picture (`face`, `context`, `image`).
-
-    Raises:
-        UserError: that is more than half of the machine's memory; gives both sizes.
     """
 
     def __init__(self, count: int, sides: Mapping[str, int]) -> None:
         self._made_of = (count, dict(sides))
-        needed = count * sum(3 * side * side for side in sides.values())
-        if needed > memory_bytes() / 2:
-            raise UserError(
-                f"data.in_memory needs {needed / 1e9:.1f} GB for {count} samples, and may take half of this machine's "
-                f"{memory_bytes() / 1e9:.1f} GB; set it to false, or make data.image_size smaller"
-            )
         self._pictures = {name: _shared((count, side, side, 3)) for name, side in sides.items()}
         self._known = _shared((count,))
 
@@ -51,9 +45,31 @@ class PictureMemory:
         self._known[i] = 1
 
 
+def check_room(count: int, sides: Mapping[str, int]) -> None:
+    """Before anything is trained or written: there must be room for so many samples, in each process of a training.
+
+    Raises:
+        UserError: they would take more than half of the memory; gives both sizes.
+    """
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    needed, there = ranks * count * sum(3 * side * side for side in sides.values()), memory_bytes()
+    if needed > there / 2:
+        each = f" in each of {ranks} processes" if ranks > 1 else ""
+        raise UserError(
+            f"data.in_memory needs {needed / 1e9:.2f} GB for {count} samples{each}, and may take half of the {there / 1e9:.2f} "
+            f"GB there are; set it to false, or make data.image_size smaller"
+        )
+
+
 def memory_bytes() -> int:
-    """The machine's main memory."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Main memory that may be used: the machine's, or the container's share of it (cgroup v2 or v1)."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            limits.append(int((CGROUP / name).read_text()))
+        except (OSError, ValueError):  # no such file, or `max`
+            continue
+    return min(limits)
 
 
 def _shared(shape: tuple[int, ...]) -> np.ndarray:

@@ -166,7 +166,7 @@ class StageModule(lightning.LightningModule):
                 self._train_sums[name][0] += losses.detach().sum(dtype=torch.float64)
                 self._train_sums[name][1] += len(losses)
             total = total + self.tasks[name].weight * self._mean(losses, logits)
-        if not bool(torch.isfinite(total)):  # the one time in an update that the processor waits for the GPU
+        if not bool(torch.isfinite(total)):  # here the processor waits for the GPU
             self._refuse({name: losses for name, (_, losses) in by_task.items()}, batch)
         if not self._second_pass:
             self._images += len(batch["sample_id"])

@@ -105,7 +105,7 @@ class SAM(Optimizer):
         if not steps:
             return None
         norm = torch.stack([scaled.float().norm() for _, scaled, _ in steps]).norm()
-        if not (torch.isfinite(norm) and norm > 0):
+        if not bool(torch.isfinite(norm) & (norm > 0)):
             return None
         old = [(weight, weight.clone()) for weight, _, _ in steps]
         for weight, scaled, group in steps:

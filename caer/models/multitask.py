@@ -38,7 +38,7 @@ class SharedBackbone(Branch):
     """A face branch whose pooled features pass a neck (or none) and a trunk before the tasks' heads.
 
     `encode` ends where the backbone does, so that what a frozen backbone gives can be computed once: [B, out_dim], or with a neck
-    the map [B, C, h, w]. With `mirror` it gives, outside training, the mean of what it finds in a face and in its mirror image.
+    the map [B, C, h, w]. With `mirror`, a backbone that does not train gives the mean over a face and its mirror image.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class SharedBackbone(Branch):
     def encode(self, images: Tensor) -> tuple[Tensor, None]:
         """uint8 RGB [B, 3, H, W] -> features as the class says, float32, and no attention."""
         features = self._look(images)
-        if self.mirror and not self.training:
+        if self.mirror and not self.backbone.training:
             features = (features + self._look(images.flip(-1))) / 2
         return features, None
 
