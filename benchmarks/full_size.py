@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from recording import record
 
-from preprocessing.errors import run_command
+from preprocessing.errors import UserError, run_command
 
 WARM, TIMED = 5, 20
 """Steps before the clock, and under it."""
@@ -24,14 +24,16 @@ WARM, TIMED = 5, 20
 def main() -> None:
     """Measure every stage, then inference; print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", required=True)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32])
-    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value")
+    parser.add_argument("--config", required=True, help="an experiment, e.g. configs/emotion_gating.yaml")
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32], help="pictures a step, 2 or more; default: 32")
+    parser.add_argument("--set", nargs="+", action="extend", default=[], metavar="key=value", help="override settings")
     parser.add_argument("--record", action="store_true", help="replace this benchmark's block in benchmarks/RESULTS.md")
     arguments = parser.parse_args()
     from caer.config import load_config
     from caer.engine.precision import resolve_device, resolve_precision
 
+    if min(arguments.batch_sizes) < 2:
+        raise UserError(f"--batch-sizes {min(arguments.batch_sizes)}: BatchNorm needs 2 pictures or more in a step")
     config = load_config(arguments.config, arguments.set)
     device = resolve_device(config)
     precision = resolve_precision(config, device)
@@ -41,11 +43,11 @@ def main() -> None:
         "| what | batch | ms a step | images a second | memory of the device, GB |",
         "| --- | --- | --- | --- | --- |",
     ]
+    print("\n".join(lines), flush=True)
     for size in arguments.batch_sizes:
-        for number in [*sorted(config.stages), None]:
+        for number in [*sorted(n for n, stage in config.stages.items() if stage.trainable), None]:
             lines.append(measure(config, number, size, device, precision))
             print(lines[-1], flush=True)
-    print("\n".join(lines))
     if arguments.record:
         record(f"full_size {config.name} {device.type}", f"Speed of {config.name} at its own sizes ({device.type})", lines)
 
@@ -85,15 +87,12 @@ def measure(config: Any, number: int | None, size: int, device: torch.device, pr
 
 def random_batch(config: Any, tasks: Any, size: int, device: torch.device) -> dict[str, Any]:
     """Random pictures of the config's sizes with random labels."""
+    from caer.data.dataset import PICTURES, picture_sides
+
     generator = torch.Generator().manual_seed(config.seed)
-    sides = {
-        "face": config.data.image_size.face,
-        "context": config.data.image_size.context,
-        "image": config.data.image_size.context,
-    }
     batch: dict[str, Any] = {
         name: torch.randint(0, 256, (size, 3, side, side), dtype=torch.uint8, generator=generator).to(device)
-        for name, side in sides.items()
+        for name, side in picture_sides(config, set(PICTURES)).items()
     }
     targets = {name: random_targets(task, size, generator) for name, task in tasks.items()}
     return batch | {

@@ -219,7 +219,7 @@ def test_in_memory_gives_the_same_batches_and_reads_each_file_once(manifest, wor
         loaders = [data.train_loader(0), data.train_loader(1), data.val_loader()]
         epochs[in_memory] = [list(loader) for loader in loaders]
         if in_memory:
-            for path in (*manifest.parent.rglob("*.jpg"),):
+            for path in list(manifest.parent.rglob("*.jpg")):
                 path.unlink()
             epochs["without files"] = [list(loader) for loader in loaders]
         data.close()

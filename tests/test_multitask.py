@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
+from made_step import in_one_process, loss_of
 from pydantic import ValidationError
 
 from caer.config import Config, load_config
@@ -38,10 +39,6 @@ def config(tasks=TASKS, side=48, **model):
     )
 
 
-def loss_of(module, batch):
-    return module.training_step(module.on_before_batch_transfer(batch, 0), 0)
-
-
 def batch_of(labelled, side=48):
     """Rows that are labelled for the tasks they name; what is not labelled holds values that would do harm."""
     count = len(labelled)
@@ -62,11 +59,7 @@ def batch_of(labelled, side=48):
 
 @pytest.fixture
 def module():
-    module = StageModule(build_model(config(heads=[8])), build_tasks(config()), config(), 1, history=[])
-    module._trainer = type("OneProcess", (), {"world_size": 1, "current_epoch": 0, "global_step": 7})()
-    module._train_sums = {name: [0.0, 0.0] for name in TASKS}
-    module.model.eval()
-    return module
+    return in_one_process(StageModule(build_model(config(heads=[8])), build_tasks(config()), config(), 1, history=[]))
 
 
 # BKNet

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from made_manifest import CLASSES, edit_manifest, made_config, made_manifest
+from made_step import in_one_process, loss_of
 from safetensors import safe_open
 
 from caer.config import Config
@@ -162,17 +163,9 @@ def batch_for(module, labelled):
     }
 
 
-def loss_of(module, batch):
-    return module.training_step(module.on_before_batch_transfer(batch, 0), 0)
-
-
 @pytest.fixture
 def module(manifest, tmp_path):
-    module = module_of(one_stage(manifest, tmp_path))
-    module._trainer = type("OneProcess", (), {"world_size": 1, "current_epoch": 0, "global_step": 7})()
-    module._train_sums = {"emotion": [0.0, 0.0]}
-    module.model.eval()
-    return module
+    return in_one_process(module_of(one_stage(manifest, tmp_path)))
 
 
 def test_a_rows_without_a_label_does_not_count_and_gets_no_gradient(module):

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning
 import numpy as np
@@ -154,8 +154,10 @@ class StageModule(lightning.LightningModule):
 
     def on_before_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Add the numbers of the rows that count, by task: found before the batch moves, as a GPU's count is waited for."""
-        present = batch["has_face"] if self.stage.output == "face" else torch.ones_like(batch["has_face"])
-        return batch | {"rows": {name: (batch["labelled"][name] & present).nonzero()[:, 0] for name in self.tasks}}
+        masks = batch["labelled"]
+        if self.stage.output == "face":
+            masks = {name: mask & batch["has_face"] for name, mask in masks.items()}
+        return batch | {"rows": {name: masks[name].nonzero()[:, 0] for name in self.tasks}}
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """The weighted loss of a batch; called twice an update by SAM."""
@@ -191,7 +193,7 @@ class StageModule(lightning.LightningModule):
         rows = batch["rows"][name]
         return self.tasks[name].loss(logits.index_select(0, rows), batch["targets"][name].index_select(0, rows))
 
-    def _refuse(self, by_task: dict[str, Tensor], batch: dict[str, Any]) -> None:
+    def _refuse(self, by_task: dict[str, Tensor], batch: dict[str, Any]) -> NoReturn:
         """Raise for a loss that is not finite, naming the task and its samples."""
         for name, losses in by_task.items():
             wrong = batch["rows"][name][~torch.isfinite(losses)].tolist()
