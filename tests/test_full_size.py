@@ -8,6 +8,7 @@ from conftest import ROOT
 from made_manifest import made_config, made_manifest
 
 from caer.config import Config, load_config
+from caer.data.dataset import SampleDataset
 from caer.engine.checkpoint import read_weights
 from caer.engine.run import fit_stage
 from caer.models import build_model
@@ -72,3 +73,15 @@ def test_the_benchmark_of_full_size_draws_targets_of_every_kind(name, monkeypatc
         losses = task.loss(torch.zeros(8, task.out_dim), benchmark.random_targets(task, 8, generator))
         assert losses.shape == (8,)
         assert bool((losses > 0).any())
+
+
+def test_the_benchmark_of_loading_reads_files_once_where_they_are_kept(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    benchmark = importlib.import_module("loading")
+    manifest = made_manifest(tmp_path / "made", {"train": 24, "val": 3})
+    reads, read = [], SampleDataset._read
+    monkeypatch.setattr(SampleDataset, "_read", lambda self, i, path, kind: reads.append(path) or read(self, i, path, kind))
+    for in_memory, times in ((False, 2), (True, 1)):
+        reads.clear()
+        assert benchmark.rate(made_config(manifest, in_memory=in_memory, workers=0), 1, 8) > 0
+        assert len(reads) == times * len(set(reads)) > 0
