@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from caer.processes import local_world_size
 from preprocessing.errors import UserError
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -51,7 +52,7 @@ def check_room(count: int, sides: Mapping[str, int]) -> None:
     Raises:
         UserError: they would take more than half of the memory; gives both sizes.
     """
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    ranks = local_world_size()
     needed, there = ranks * count * sum(3 * side * side for side in sides.values()), memory_bytes()
     if needed > there / 2:
         each = f" in each of {ranks} processes" if ranks > 1 else ""

@@ -1,11 +1,11 @@
 """Which number format and memory layout pay on this machine."""
 
-import os
 from typing import Literal
 
 import torch
 
 from caer.config import Config
+from caer.processes import local_rank
 from preprocessing.errors import UserError
 
 Precision = Literal["32", "bf16"]
@@ -21,7 +21,7 @@ def resolve_device(config: Config) -> torch.device:
         raise UserError("device 'cuda' is not available to torch on this machine; set device: cpu or auto")
     if config.device == "cpu" or not torch.cuda.is_available():
         return torch.device("cpu")
-    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device("cuda", local_rank())
 
 
 def resolve_precision(config: Config, device: torch.device) -> Precision:

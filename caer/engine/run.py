@@ -1,11 +1,7 @@
-"""`fit_stage`: train one stage of an experiment, or resume it, or see that it is done. The only place that builds a Trainer."""
+"""`fit_stage`: train one stage of an experiment, or resume it, or see that it is done."""
 
-import logging
-import os
-import signal
 import time
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,28 +15,21 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from caer.config import Config
 from caer.data.loaders import CachedStageData, StageData
-from caer.engine.checkpoint import (
-    fill,
-    finished,
-    read_checkpoint,
-    read_provenance,
-    read_weights,
-    save_checkpoint,
-    save_weights,
-    stage_folder,
-)
+from caer.engine.checkpoint import fill, finished, read_checkpoint, read_provenance, save_checkpoint, save_weights
 from caer.engine.history import Progress, say, write_csv
 from caer.engine.module import Row, StageModule, check_monitor, monitor_key, stalled
 from caer.engine.optim import best_epoch
+from caer.engine.origins import begun_from, earlier_parts, starting_model
 from caer.engine.precision import resolve_device, resolve_precision
-from caer.engine.provenance import check_same_settings, provenance, weight_files
-from caer.engine.stages import count_parameters, load_part
+from caer.engine.provenance import check_same_settings, provenance
+from caer.engine.stages import count_parameters
+from caer.engine.trainer import Batches, interruptible, make_trainer, prepare_process
 from caer.models import build_model, check_model
+from caer.processes import rank, world_size
 from caer.tasks import build_tasks
 from gating.model import TwoBranchNet
 from preprocessing.errors import UserError
 from preprocessing.files import sha256_file, sole_writer, write_atomic, write_json
-from preprocessing.memory import keep_freed_memory
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     Raises:
         UserError: anything in config, data, weights or earlier stages that does not allow it.
     """
-    _prepare_process()
+    prepare_process()
     config.stage(stage)
     check_model(config)
     folder = config.run_folder / f"stage{stage}"
@@ -94,27 +83,11 @@ def check_stage(config: Config, stage: int) -> None:
     Raises:
         UserError: anything in config, data, weights, earlier stages or the stage's own folder that does not allow it.
     """
-    _prepare_process()
+    prepare_process()
     check_model(config)
     folder = config.run_folder / f"stage{stage}"
     if not _finished_before(config, stage, folder):
         _Fit(config, stage, folder, resume=True).module.check_patterns()
-
-
-def rank() -> int:
-    """Which of the processes that train together this is."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
-
-
-def _prepare_process() -> None:
-    # Fresh EfficientNets make denormal numbers in eval mode, ten times slower; threads inherit the setting from this one.
-    torch.set_flush_denormal(True)
-    keep_freed_memory()
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="lightning")
-    # Raised from inside torch, for loaders with as many workers as the user asked for.
-    warnings.filterwarnings("ignore", message=".*worker processes.*")
 
 
 def _finished_before(config: Config, stage: int, folder: Path) -> dict[str, Any] | None:
@@ -146,7 +119,7 @@ class _Fit:
         self.stage = config.stage(stage)
         self.tasks = build_tasks(config)
         check_monitor(config, self.tasks)
-        if self.stage.head_warmup is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if self.stage.head_warmup is not None and world_size() > 1:
             # The parameters whose gradients are averaged over processes are fixed when training starts.
             raise UserError(
                 f"stages.{stage}.head_warmup works in one process only; make it a stage of its own, or start one process"
@@ -156,11 +129,7 @@ class _Fit:
         self.checkpoint = read_checkpoint(last) if resumable else None
         self.device = resolve_device(config)
         self.precision = resolve_precision(config, self.device)
-        if self.checkpoint is not None:
-            self.precision = self.checkpoint["precision"]
-        self.origins = self._origins()
-        self.model = self._model()
-        self.begun_from = self._begun_from()
+        self.model, self.begun_from = self._begin() if self.checkpoint is None else self._go_on(self.checkpoint)
         self.caching_seconds = self._cached_before()
         self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         for name, task in self.tasks.items():
@@ -168,44 +137,18 @@ class _Fit:
         self.module = self._module()
         self.progress = Progress(stage, self.stage.epochs, config.monitor.metric)
 
-    def _origins(self) -> dict[str, Path]:
-        """The weight file that each part starts from."""
-        origins: dict[str, Path] = {}
-        for part, origin in sorted(self.stage.init.items(), key=lambda item: item[1]):
-            earlier = self.config.run_folder / origin
-            if origin.startswith("stage") and origin.removeprefix("stage").isdigit():
-                if not finished(earlier):
-                    number = origin.removeprefix("stage")
-                    raise UserError(
-                        f"stage {self.number} starts from {origin}, which is not finished in {self.config.run_folder}; run "
-                        f"train_stage.py with the same config and --stage {number} first"
-                    )
-                origins[part] = earlier / "best.safetensors"
-            else:
-                origins[part] = stage_folder(origin) / "best.safetensors"
-        return origins
+    def _begin(self) -> tuple[TwoBranchNet, dict[str, Any]]:
+        """The network with the weights that it begins with, and by part the files that they are from."""
+        parts = earlier_parts(self.config, self.number)
+        return starting_model(self.config, self.number, parts), begun_from(self.config, self.number, parts)
 
-    def _model(self) -> TwoBranchNet:
-        if self.checkpoint is not None:
-            model = build_model(self.config, pretrained=False, output=self.stage.output)
-            fill(model, self.checkpoint["model"], self.folder / "last.ckpt")
-            return model
-        fresh = frozenset({"face", "context"} - set(self.origins))
-        model = build_model(self.config, pretrained=fresh, output=self.stage.output)
-        for part, path in self.origins.items():
-            load_part(model, part, read_weights(path)[0], str(path))
-        return model
-
-    def _begun_from(self) -> dict[str, Any]:
-        """`init` and `weights`: by part the file that it began with; of a resumed stage as they were at its start."""
-        if self.checkpoint is not None:
-            facts = read_provenance(self.folder)
-            return {"init": facts["init"], "weights": facts.get("weights", {})}
-        files = {"init": self.origins, "weights": weight_files(self.config, self.number)}
-        return {
-            kind: {part: {"file": str(path), "sha256": sha256_file(path)} for part, path in parts.items()}
-            for kind, parts in files.items()
-        }
+    def _go_on(self, checkpoint: dict[str, Any]) -> tuple[TwoBranchNet, dict[str, Any]]:
+        """The same as `_begin`, of a stage that was stopped: the network as it was then, the files as they were at its start."""
+        self.precision = checkpoint["precision"]
+        model = build_model(self.config, pretrained=False, output=self.stage.output)
+        fill(model, checkpoint["model"], self.folder / "last.ckpt")
+        facts = read_provenance(self.folder)
+        return model, {"init": facts["init"], "weights": facts.get("weights", {})}
 
     def _cached_before(self) -> float | None:
         """Seconds that the cached features took; None where a resumed stage's record does not say."""
@@ -277,9 +220,9 @@ class _Fit:
                 say(f"stage {self.number}: computing the frozen branches' features once")
                 self._cache(self.data)
             trainer = self._trainer(self.stage.epochs - done)
-            train = _Batches(self._epoch_batches, lambda: len(self.data.train_loader(done)))
+            train = Batches(self._epoch_batches, lambda: len(self.data.train_loader(done)))
             self.progress.start()
-            with _interruptible():
+            with interruptible():
                 trainer.fit(self.module, train, self._val_batches())
 
     def _cache(self, data: StageData) -> None:
@@ -294,31 +237,14 @@ class _Fit:
         epoch = self.module.epoch
         return self.progress.batches(self.data.train_loader(epoch), epoch)
 
-    def _val_batches(self) -> "_Batches":
+    def _val_batches(self) -> Batches:
         loader = self.data.val_loader()
-        return _Batches(lambda: iter(loader), lambda: len(loader))
+        return Batches(lambda: iter(loader), lambda: len(loader))
 
     def _trainer(self, epochs: int) -> lightning.Trainer:
-        ranks = int(os.environ.get("WORLD_SIZE", "1"))
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         # On features the network is a few small matrices: nothing to gain from bf16.
         precision = "32" if self.stage.cache_features else self.precision
-        return lightning.Trainer(
-            accelerator="gpu" if self.device.type == "cuda" else "cpu",
-            devices=local,
-            num_nodes=max(ranks // local, 1),
-            strategy="ddp" if ranks > 1 else "auto",
-            precision="bf16-mixed" if precision == "bf16" else "32-true",
-            max_epochs=epochs,
-            gradient_clip_val=self.stage.gradient_clip,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            use_distributed_sampler=False,
-            default_root_dir=str(self.folder),
-        )
+        return make_trainer(epochs, self.device, precision, self.stage.gradient_clip, self.folder)
 
     def _keep(self, module: StageModule, row: Row) -> None:
         """After an epoch: checkpoints (best before last, so that a kill in between only repeats the epoch), logs, a line."""
@@ -372,31 +298,3 @@ class _Fit:
         known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, **self.begun_from}
         known |= {"monitor": self.config.monitor.model_dump(), "caching_seconds": self.caching_seconds}
         write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))
-
-
-class _Batches:
-    """Batches of the epoch that is running. Lightning sees an iterable, not a DataLoader, and leaves samplers alone.
-
-    Their number is asked for when it is needed: how many there are for each of several processes is known once these have met.
-    """
-
-    def __init__(self, start: Callable[[], Iterator[Any]], count: Callable[[], int]) -> None:
-        self._start, self._count = start, count
-
-    def __iter__(self) -> Iterator[Any]:
-        return self._start()
-
-    def __len__(self) -> int:
-        return self._count()
-
-
-class _interruptible:
-    """Lightning turns Ctrl-C into `sys.exit(1)` and ignores the next ones; make it a KeyboardInterrupt again."""
-
-    def __enter__(self) -> None:
-        self._handler = signal.getsignal(signal.SIGINT)
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if kind is SystemExit and isinstance(error.__context__, KeyboardInterrupt):
-            signal.signal(signal.SIGINT, self._handler)
-            raise KeyboardInterrupt from None
