@@ -91,6 +91,8 @@ def preprocess(
 
 def _samples(dataset: Dataset, limit: int | None) -> list[RawSample]:
     samples = list(dataset.samples())
+    if not samples:
+        raise UserError(f"{dataset.root}: the dataset's lists name no photo; expected one at least; fetch the lists again")
     for sample in samples:
         if "\0" in sample.image:
             raise UserError(

@@ -15,7 +15,9 @@ from preprocessing.types import RawSample
 DIGITS = 13
 """Hexadecimal digits of a hash that make a number: 52 bits, as many as a float64 holds."""
 MANY = 20
-"""Distinct numbers of one task up to which each is a class of its own."""
+"""Distinct values of one task up to which each is a class of its own."""
+USUAL = 10
+"""Samples of a value, on average, that make more texts than that classes too, and not names or dates."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,23 @@ def unit_key(sample: RawSample) -> str:
     return f"group {sample.group}" if sample.group else f"image {sample.image}"
 
 
+def stratifying_task(samples: Sequence[RawSample]) -> str | None:
+    """The first task whose labels are classes or numbers; None where all are texts that hardly repeat, such as names."""
+    places: dict[str, int] = {}
+    for sample in samples:
+        for place, task in enumerate(sample.labels):
+            places[task] = max(place, places.get(task, 0))
+    for task in sorted(places, key=lambda task: (places[task], task)):
+        texts = [label for sample in samples if isinstance(label := sample.labels.get(task), str)]
+        if len(set(texts)) <= max(MANY, len(texts) / USUAL):
+            return task
+    return None
+
+
 def _strata(samples: Sequence[RawSample]) -> list[str]:
-    """The first task's label of each sample; its tenth where the task's labels are numbers of many values, such as ages."""
-    labels = [next(iter(sample.labels.values()), "") for sample in samples]
+    """The label by which each sample is split; its tenth where the task's labels are numbers of many values, such as ages."""
+    task = stratifying_task(samples)
+    labels = [sample.labels.get(task or "", "") for sample in samples]
     values = sorted(label for label in labels if not isinstance(label, str))
     if len(set(values)) <= MANY:
         return [str(label) for label in labels]

@@ -118,6 +118,50 @@ def test_a_split_stands_in_all_lines_or_in_none(tmp_path):
         table(tmp_path, "path,split\n" + lines.format(*["train"] * 3, "", " ", *["test"] * 5))
 
 
+def test_split_names_in_capitals_are_the_same_splits_and_others_are_noted(tmp_path):
+    text = "path,split\n1.jpg,Train\n2.jpg,VAL\n3.jpg,Test\n4.jpg,Validation\n"
+    assert [s.split for s in table(tmp_path, text)] == ["train", "val", "test", "val"]
+    (tmp_path / "labels.csv").write_text("path,split\n1.jpg,train\n2.jpg,val\n3.jpg,Fold1\n")
+    dataset = dataframe.build(dataframe.Config(root=tmp_path))
+    assert [s.split for s in dataset.samples()] == ["train", "val", "Fold1"]
+    assert dataset.notes["splits of other names, which only `--split NAME` reads"] == ["Fold1"]
+
+
+def test_a_column_without_a_name_is_no_task(tmp_path):
+    pd.DataFrame({"path": ["1.jpg", "2.jpg"], "emotion": ["sad", "happy"]}).to_csv(tmp_path / "labels.csv")
+    dataset = dataframe.build(dataframe.Config(root=tmp_path))
+    assert [dict(s.labels) for s in dataset.samples()] == [{"emotion": "sad"}, {"emotion": "happy"}]
+    assert dataset.notes["tasks"] == ["emotion"]
+    assert "without a name" in dataset.notes["left out"]
+
+
+def test_marks_of_missing_numbers_are_missing_among_numbers_only(tmp_path):
+    text = "path,age,smile,all\n1.jpg,31,NA,NA\n2.jpg,NA,yes,NA\n3.jpg,?,no,NA\n4.jpg,4,no,NA\n"
+    found = [dict(s.labels) for s in table(tmp_path, text)]
+    assert found[0] == {"age": 31.0, "smile": "NA", "all": "NA"}
+    assert [labels.get("age") for labels in found] == [31.0, None, None, 4.0]
+
+
+def test_a_column_of_numbers_with_a_text_is_noted(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,age\n1.jpg,31\n2.jpg,NA\n3.jpg,old\n4.jpg,4\n5.jpg,5\n")
+    dataset = dataframe.build(dataframe.Config(root=tmp_path))
+    assert [s.labels["age"] for s in dataset.samples()] == ["31", "NA", "old", "4", "5"]
+    assert dataset.notes["age: numbers, but taken for texts"] == "line 4 has 'old'"
+
+
+def test_names_and_dates_do_not_decide_the_splits(tmp_path):
+    rows = [f"{i}.jpg,{mood}_{i:03d},{mood}" for i, mood in enumerate(["angry", "fear", "happy", "sad"] * 50)]
+    text = "path,id,emotion\n" + "\n".join(rows) + "\n"
+    found = Counter((s.split, s.labels["emotion"]) for s in table(tmp_path, text))
+    assert found == {
+        (split, mood): n for split, n in (("train", 40), ("val", 5), ("test", 5)) for mood in ("angry", "fear", "happy", "sad")
+    }
+    dataset = dataframe.build(dataframe.Config(root=tmp_path))
+    list(dataset.samples())
+    assert dataset.notes["splits"].endswith("alike in each value of emotion")
+    assert Counter(s.split for s in table(tmp_path, text, tasks=["id"])) == {"train": 160, "val": 20, "test": 20}
+
+
 @pytest.mark.parametrize("cells", [("4_6", "8_13"), ("inf", "3"), ("1e400", "2")])
 def test_names_that_python_would_read_as_numbers_stay_names(tmp_path, cells):
     samples = table(tmp_path, "path,age\n1.jpg,{}\n2.jpg,{}\n".format(*cells))
@@ -129,6 +173,8 @@ def test_parquet_reads_like_csv(tmp_path):
     frame.to_parquet(tmp_path / "t.parquet")
     parquet = list(dataframe.build(dataframe.Config(root=tmp_path / "t.parquet", val_fraction=0)).samples())
     assert [dict(s.labels) for s in parquet] == [{"age": 3.0, "mood": "a"}, {}]
+    frame.set_index("path").to_parquet(tmp_path / "t.parquet")
+    assert list(dataframe.build(dataframe.Config(root=tmp_path / "t.parquet", val_fraction=0)).samples()) == parquet
 
 
 def test_named_columns_and_absolute_paths(tmp_path):
@@ -148,11 +194,18 @@ def test_named_columns_and_absolute_paths(tmp_path):
         ("path,b\n ,2\n", {}, "line 2: the path"),
         ("path,b\n1,2\n", {"table": "x.csv"}, "no such table"),
         ('path,b\n"1,2\n', {}, "cannot be read as a table"),
+        ("path,b\n1,2,\n3,4,\n", {}, "its lines have more cells than its first, the header"),
     ],
 )
 def test_wrong_tables_are_refused(tmp_path, text, options, message):
     with pytest.raises(UserError, match=message):
         table(tmp_path, text, **options)
+
+
+def test_a_table_that_is_not_utf_8_says_the_remedy(tmp_path):
+    (tmp_path / "labels.csv").write_bytes("path,b\n1.jpg,\u00e9\n".encode("latin-1"))
+    with pytest.raises(UserError, match=r"cannot be read as a table .* save it as UTF-8"):
+        dataframe.build(dataframe.Config(root=tmp_path))
 
 
 def test_two_tables_need_a_name(tmp_path):

@@ -52,6 +52,31 @@ def test_fine_annotations_come_with_their_own_lists(tmp_path):
     assert [s.labels["neckline"] for s in samples[1:]] == ["v_neckline", "square_neckline", "no_neckline"]
 
 
+def test_a_photo_of_the_lists_that_the_partition_lacks_is_noted_and_one_listed_twice_is_an_error(tmp_path):
+    root = tree(tmp_path)
+    partition, attributes = root / "Eval/list_eval_partition.txt", next(root.glob("Anno*/list_attr_img.txt"))
+    lines = partition.read_text().splitlines()
+    partition.write_text("\n".join([str(int(lines[0]) - 1), *lines[1:-1]]))
+    samples, dataset = read(root)
+    assert len(samples) == 3
+    assert dataset.notes["listed photos that the partition leaves out"] == 1
+    lines = attributes.read_text().splitlines()
+    attributes.write_text("\n".join([str(int(lines[0]) + 1), *lines[1:], lines[2]]))
+    with pytest.raises(UserError, match=r"list_attr_img\.txt: line 7: 'img/.*' is listed a second time"):
+        read(root)
+
+
+@pytest.mark.parametrize("value", ["65537", "-32768"])
+def test_a_value_that_would_not_fit_in_two_bytes_is_none_of_the_three(tmp_path, value):
+    attributes = next(tree(tmp_path).glob("Anno*/list_attr_img.txt"))
+    lines = attributes.read_text().splitlines()
+    image, _, states = lines[2].partition(" ")
+    lines[2] = " ".join([image, value, *states.split()[1:]])
+    attributes.write_text("\n".join(lines))
+    with pytest.raises(UserError, match=rf"line 3: an attribute is {value}; expected 1, -1 or 0"):
+        read(tmp_path)
+
+
 def test_only_the_named_tags(tmp_path):
     samples, _ = read(tree(tmp_path), attributes=["floral", "collar"])
     assert [s.labels.get("texture") for s in samples] == ["floral", "floral", "none", "none"]

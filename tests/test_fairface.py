@@ -129,3 +129,35 @@ def test_on_the_real_set(tmp_path):
     assert counts == {"train": 4500, "val": 500, "test": 1500}
     assert {s.labels["age_group"] for s in found} == set(RANGES.values())
     assert all((tmp_path / "fairface6k" / s.image).is_file() for s in found)
+
+
+def test_what_is_not_the_published_set_is_noted(tmp_path):
+    tree(tmp_path, GROUPS)
+    (tmp_path / "fairface_label_train.csv").write_text("\n".join([HEADER, *GROUPS["train"][:7]]) + "\n")
+    dataset = build(Config(root=tmp_path))
+    assert len(list(dataset.samples())) == 9
+    assert dataset.notes["counts"] == "not the published set: train 7, val 2; expected train 86,744, val 10,954"
+    assert dataset.notes["photos that no table names"] == 2
+    (tmp_path / "fairface_label_train.csv").write_text(HEADER + "\n")
+    with pytest.raises(
+        UserError, match=r"fairface_label_train\.csv: a header and no line; expected a line for each photo of train/"
+    ):
+        samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "cell", "message"),
+    [
+        ("fairface_label_{}.csv", "8", r"age '8'; expected one of 0-2, .* \(years stand in fairface-labels-\*\.csv\)"),
+        (
+            "fairface-labels-{}.csv",
+            "10-19",
+            r"age '10-19'; expected years from 0 to 130 \(groups stand in fairface_label_\*\.csv\)",
+        ),
+    ],
+)
+def test_ages_of_the_other_layout_are_refused(tmp_path, pattern, cell, message):
+    """Codes of groups, as some copies have them, would pass for years: 8, more than 70, for a child."""
+    line = "{}/1.jpg," + cell + ",Male,Black,True"
+    with pytest.raises(UserError, match=message):
+        samples(tree(tmp_path, {split: [line.format(split)] for split in ("train", "val")}, pattern))

@@ -179,3 +179,37 @@ def test_on_the_real_set(tmp_path):
     assert {s.labels["emotion"] for s in samples} == set(EMOTIONS)
     assert dataset.notes["exact duplicates"].startswith("1855 files repeat another")
     assert cv2.imread(str(dataset.root / samples[-1].image), cv2.IMREAD_UNCHANGED).shape == (48, 48)
+
+
+def test_copies_with_one_test_folder_are_split_by_their_names(tmp_path):
+    folders(tmp_path)
+    for name in ("public_test", "private_test"):
+        shutil.copytree(tmp_path / name, tmp_path / "test", dirs_exist_ok=True)
+        shutil.rmtree(tmp_path / name)
+    samples, _ = read_folders = read(tmp_path)
+    assert Counter(s.split for s in samples) == {"train": 14, "val": 14, "test": 15}
+    assert all(s.split == {"Training": "train", "PublicTest": "val", "PrivateTest": "test"}[usage(s)] for s in samples)
+    assert read_folders[1].notes["exact duplicates"].startswith("1 files repeat another")
+    (tmp_path / "test/happy/mine.jpg").write_bytes(b"x")
+    with pytest.raises(
+        UserError, match=r"mine\.jpg: which test it is of is not known; expected a name that begins with PublicTest_"
+    ):
+        read(tmp_path)
+
+
+def usage(sample):
+    return sample.image.rsplit("/", 1)[1].split("_")[0]
+
+
+def test_blank_lines_are_passed_over_and_a_table_without_lines_claims_no_folder(tmp_path):
+    with pytest.raises(UserError, match=r"fer2013\.csv: a header and no line"):
+        read(table(tmp_path, []))
+    table(tmp_path)
+    (tmp_path / "fer2013.csv").write_text((tmp_path / "fer2013.csv").read_text() + "\n\n")
+    assert len(read(tmp_path)[0]) == 21
+
+
+def test_pictures_that_were_deleted_are_unpacked_again(tmp_path):
+    samples, dataset = read(table(tmp_path))
+    (dataset.root / samples[3].image).unlink()
+    assert read(tmp_path)[0] == samples

@@ -60,8 +60,23 @@ def test_what_the_filters_leave_out_is_counted(tmp_path):
     assert [s.image for s in samples] == ["00/ok.jpg", "00/faint.jpg"]
     assert notes["left out"] == {"face score below 1": 3, "no path": 1, "second face above 0": 1}
     assert len(read(tmp_path, min_face_score=0, max_second_face_score=9)[0]) == 4
-    with pytest.raises(UserError, match=r"none of its 7 photos is left; lower dataset\.min_face_score"):
+    message = r"none of its 7 photos is left \(face score below 50: 6, no path: 1\); lower dataset\.min_face_score"
+    with pytest.raises(UserError, match=message):
         read(tmp_path, min_face_score=50)
+    table(tmp_path, [row(second=2.5)])
+    with pytest.raises(UserError, match=r"\(second face above 0: 1\); raise dataset\.max_second_face_score"):
+        read(tmp_path)
+
+
+def test_ages_from_old_to_young_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="from 50 to 10 there is no age; swap them"):
+        read(table(tmp_path, [row()]), ages=(50, 10))
+
+
+def test_a_photo_of_two_persons_is_noted(tmp_path):
+    rows = [row(f"0{i}/nm000{i}_rm77_1950-1-1_2000.jpg", name=f"person {i}") for i in range(2)]
+    _, notes = read(table(tmp_path, [*rows, row("03/nm0001_rm78_1950-1-1_2000.jpg", name="person 1")], "imdb"))
+    assert notes["photos of several persons, who may be in different splits"] == 1
 
 
 def test_ages_that_cannot_be_are_missing(tmp_path):

@@ -46,6 +46,14 @@ def test_each_name_that_does_not_fit_is_reported_and_keeps_its_row(tmp_path):
     assert named == sorted(BAD)
 
 
+def test_mistyped_endings_as_published_are_read(tmp_path):
+    mistyped = ["55_0_0_20170116232725357jpg.chip.jpg", "44_1_4_20170116235150272.pg.chip.jpg", "30_1_0_20170116232725358.JPG"]
+    samples, notes = read(tree(tmp_path, [*mistyped, "30_1_0_20170116232725358.JPG.chip.jpg"]))
+    assert [s.labels["age"] for s in samples] == [30, 30, 44, 55]
+    assert [bool(s.group) for s in samples] == [True, True, False, False]
+    assert not any(key.startswith("without labels") for key in notes)
+
+
 def test_splits_keep_an_original_and_its_aligned_copy_together(tmp_path):
     stems = [f"{age}_{age % 2}_{age % 5}_2017011618402{age:04d}" for age in range(1, 101)]
     names = [f"{folder}/{stem}{end}" for stem in stems for folder, end in (("wild", ".jpg"), ("chip", ".jpg.chip.jpg"))]

@@ -33,7 +33,7 @@ def read_words(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def read_states(path: Path, count: int) -> Iterator[tuple[str, str, np.ndarray]]:
-    """Place, photo and its `count` values [count] int16 of each entry."""
+    """Place, photo and its `count` values [count] int64 of each entry."""
     for where, line in _entries(path):
         image, _, cells = line.partition(" ")
         yield where, image, _states(cells, count, f"{where}: expected a photo and {count} values, found {line[:60]!r}")
@@ -52,18 +52,18 @@ def read_beside(photos: Path, values: Path, count: int) -> Iterator[tuple[str, s
 def plain_lines(path: Path) -> Iterator[str]:
     """The lines that are not empty of a file without count and header."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             yield from (line.strip() for line in file if line.strip())
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a list of DeepFashion ({error})") from None
 
 
 def _states(cells: str, count: int, otherwise: str) -> np.ndarray:
-    """Whole numbers [count] int16; an error where there are not so many. Ten times faster than `int` on a thousand."""
+    """Whole numbers [count] int64; an error where there are not so many. Ten times faster than `int` on a thousand."""
     try:
-        values = np.fromstring(cells, dtype=np.int16, sep=" ")
+        values = np.fromstring(cells, dtype=np.int64, sep=" ")
     except ValueError:  # not numbers to the end
-        values = np.zeros(0, np.int16)
+        values = np.zeros(0, np.int64)
     if len(values) != count:
         raise UserError(otherwise)
     return values
@@ -76,7 +76,7 @@ def _entries(path: Path) -> Iterator[tuple[str, str]]:
         UserError: the file is not such a list, or has not as many entries as it says.
     """
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             stated = file.readline().strip()
             if not stated.isdecimal():
                 raise UserError(f"{path}: line 1: expected the number of entries, found {stated[:60]!r}")

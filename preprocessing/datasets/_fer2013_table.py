@@ -2,7 +2,7 @@
 
 Enters: a CSV whose lines hold a code of the emotion, 48 x 48 grey values and the split (`emotion,pixels,Usage` in any order).
 Leaves: `train|public_test|private_test/<emotion>/NNNNN.png`, NNNNN being the line's place in the table. The table is read line by
-line; a mark tells which table a folder is of and whether it is complete, so that a killed run is made whole by the next.
+line; a mark tells which table a folder is of and how many pictures that made, so that a killed run is made whole by the next.
 """
 
 import csv
@@ -42,20 +42,24 @@ def unpack(table: Path, folder: Path) -> None:
     with sole_writer(folder):
         if (folder / MARK).is_file():
             found = read_json(folder / MARK, "the mark of an unpacked table")
-            if found == mark | {"complete": True}:
-                return
-            if found != mark | {"complete": False}:
+            if {key: found.get(key) for key in mark} != mark:
                 raise UserError(
                     f"{folder}: holds the pictures of another table; delete it, or name another with dataset.unpacked"
                 )
+            if found.get("complete") == sum(1 for _ in folder.glob("*/*/*.png")):
+                return
         elif any(entry.name != ".lock" for entry in folder.iterdir()):
             raise UserError(f"{folder}: holds other files; name an empty folder with dataset.unpacked")
         pictures = _pictures(table)
         first = list(islice(pictures, 1))  # what is no such table leaves no mark, which would claim the folder
-        write_json(folder / MARK, mark | {"complete": False})
+        if not first:
+            raise UserError(f"{table}: a header and no line; expected a line for each picture; fetch the table again")
+        write_json(folder / MARK, mark | {"complete": 0})
+        names = set()
         for name, pixels in chain(first, pictures):
             write_atomic(folder / name, _png(pixels))
-        write_json(folder / MARK, mark | {"complete": True})
+            names.add(name)
+        write_json(folder / MARK, mark | {"complete": len(names)})
 
 
 def _pictures(table: Path) -> Iterator[tuple[str, np.ndarray]]:
@@ -68,7 +72,7 @@ def _pictures(table: Path) -> Iterator[tuple[str, np.ndarray]]:
             if absent:
                 raise UserError(f"{table}: no column {', '.join(absent)}; expected {','.join(COLUMNS)} as Kaggle has them")
             places = [header.index(column) for column in COLUMNS]
-            for number, row in enumerate(reader):
+            for number, row in enumerate(filter(None, reader)):
                 where = f"{table}: line {reader.line_num}"
                 if len(row) != len(header):
                     raise UserError(f"{where}: {len(row)} cells; expected {len(header)}; is the file cut off?")

@@ -12,9 +12,11 @@ from pydantic import Field, model_validator
 from preprocessing.errors import UserError
 from preprocessing.manifest import normalize_path
 from preprocessing.settings import StrictModel
-from preprocessing.split import hash_split, split_off
+from preprocessing.split import hash_split, split_off, stratifying_task
 from preprocessing.types import RawSample
 
+SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
+"""Other names of splits -> ours."""
 RUN_FILE = "preprocess.json"
 """Marks a folder that preprocessing writes to; such a folder is not searched for photos."""
 _JPEG = (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo")
@@ -84,13 +86,25 @@ class SplitConfig(BaseConfig):
         """Give every sample a split; says in `notes` what was added."""
         declared = {s.split for s in samples} - {""}
         if not declared:
-            notes["splits"] = "train/val/test by hash, shares " + "/".join(f"{f:g}" for f in self.fractions)
+            notes["splits"] = "train/val/test by hash, shares " + "/".join(f"{f:g}" for f in self.fractions) + _alike(samples)
             return hash_split(samples, self.fractions, self.source)
         if "train" in declared and "val" not in declared and self.val_fraction:
-            notes["splits"] = f"val is {self.val_fraction:g} of train, by hash"
-            n = sum(s.split == "train" for s in samples)
-            return split_off(samples, "train", "val", round(n * self.val_fraction), f"{self.source} val")
+            train = [s for s in samples if s.split == "train"]
+            notes["splits"] = f"val is {self.val_fraction:g} of train, by hash" + _alike(train)
+            return split_off(samples, "train", "val", round(len(train) * self.val_fraction), f"{self.source} val")
         return list(samples)
+
+
+def _alike(samples: Sequence[RawSample]) -> str:
+    task = stratifying_task(samples)
+    return f", alike in each value of {task}" if task else ", whatever the labels: no task has classes"
+
+
+def split_name(given: str) -> str | None:
+    """Our name of a split that is called so (`Train`, `validation`, `public_test`), None for what is called like none."""
+    name = given.lower()
+    name = SPLIT_NAMES.get(name, name)
+    return name if name in ("train", "val", "test") or name.endswith("_test") else None
 
 
 def existing_folder(root: Path) -> Path:

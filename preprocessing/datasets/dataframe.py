@@ -1,10 +1,12 @@
 """Any table with a path column and one column per task (CSV or Parquet).
 
-Enters: a table. Leaves: one sample per line; empty cells are missing labels; columns of numbers stay numbers. Without a split
-column, or with nothing in it, the photos are split by hash.
+Enters: a table. Leaves: one sample per line; empty cells are missing labels, and so are `NA` and the like among numbers; columns
+of numbers stay numbers. Without a split column, or with nothing in it, the photos are split by hash.
 """
 
 import os
+import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -12,8 +14,7 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field
 
-from preprocessing.datasets.base import SplitConfig
-from preprocessing.datasets.image_folder import SPLIT_NAMES
+from preprocessing.datasets.base import SplitConfig, split_name
 from preprocessing.errors import UserError
 from preprocessing.labels import number_of
 from preprocessing.manifest import normalize_path
@@ -21,6 +22,10 @@ from preprocessing.types import Label, RawSample
 
 PATH_NAMES = ("path", "image", "file", "filename", "image_path", "file_name")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
+MISSING = frozenset({"na", "n/a", "<na>", "null", "none", "?", "-"})
+"""What stands for a number that is not known; among texts each is a text like others."""
+NAMELESS = re.compile(r"Unnamed: \d+")
+"""How pandas calls a column without a name: mostly the number of the line, which `to_csv` writes unless told otherwise."""
 
 
 class Config(SplitConfig):
@@ -59,7 +64,9 @@ class DataFrame:
         if absent:
             raise UserError(f"{self.table}: no column {', '.join(map(repr, absent))} (dataset.tasks); {self._there()}")
         others = [c for c in self.frame.columns if c not in (self.path, self.split, self.group)]
-        self.tasks = config.tasks or others
+        self.tasks = config.tasks or [c for c in others if not NAMELESS.fullmatch(c)]
+        if len(self.tasks) < len(others) and not config.tasks:
+            self.notes["left out"] = "columns without a name (to take them, name them)"
 
     def _there(self) -> str:
         return f"the table has {', '.join(map(repr, self.frame.columns))}"
@@ -73,7 +80,7 @@ class DataFrame:
         """Samples in the order of the table."""
         self.notes["table"] = self.table.name
         self.notes["tasks"] = self.tasks
-        columns = {task: _labels(self.frame[task]) for task in self.tasks}
+        columns = {task: self._labels(task) for task in self.tasks}
         splits = self._splits()
         groups = [_text(cell) for cell in self.frame[self.group]] if self.group else [""] * len(self.frame)
         samples = []
@@ -105,7 +112,21 @@ class DataFrame:
                 f"{self.table}: line {empty[0]}: the split ({self.split!r}) is empty, as in {len(empty)} of {len(splits)} lines; "
                 "fill it or drop those lines, or empty it in all for splits by hash"
             )
+        if own := sorted({split for split in splits if split and split_name(split) is None}):
+            self.notes["splits of other names, which only `--split NAME` reads"] = own
         return splits
+
+    def _labels(self, task: str) -> list[Label | None]:
+        """Cells of a column as numbers if all that are filled are numbers, else as text; None where empty."""
+        texts = [_text(cell) for cell in self.frame[task]]
+        numbers = [_number(text) for text in texts]
+        known = sum(number is not None for number in numbers)
+        others = [i for i, text in enumerate(texts) if text and numbers[i] is None and text.lower() not in MISSING]
+        if known and not others:
+            return list(numbers)
+        if known > len(others):
+            self.notes[f"{task}: numbers, but taken for texts"] = f"line {others[0] + 2} has {texts[others[0]]!r}"
+        return [text or None for text in texts]
 
     def _image(self, cell: Any, line: int) -> str:
         path = _text(cell)
@@ -145,10 +166,18 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
+            if frame.index.name is not None:
+                frame = frame.reset_index()
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","
-            frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError, ValueError) as error:  # pandas' and Arrow's parser errors are ValueErrors
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame = pd.read_csv(path, sep=separator, dtype=str, keep_default_na=False, encoding="utf-8-sig", index_col=False)
+    except pd.errors.ParserWarning:
+        raise UserError(f"{path}: its lines have more cells than its first, the header; name each column there") from None
+    except UnicodeError as error:
+        raise UserError(f"{path}: cannot be read as a table ({error}); save it as UTF-8") from None
+    except (OSError, ValueError) as error:  # pandas' and Arrow's parser errors are ValueErrors
         raise UserError(f"{path}: cannot be read as a table ({error})") from None
     frame.columns = [str(c).strip() for c in frame.columns]
     return frame
@@ -161,13 +190,11 @@ def _text(cell: Any) -> str:
 
 def _split(cell: Any) -> str:
     name = _text(cell)
-    return SPLIT_NAMES.get(name.lower(), name)
+    return split_name(name) or name
 
 
-def _labels(column: pd.Series) -> list[Label | None]:
-    """Cells of a column as numbers if all that are filled are numbers, else as text; None where empty."""
-    texts = [_text(cell) for cell in column]
+def _number(text: str) -> float | None:
     try:
-        return [number_of(text) if text else None for text in texts]
+        return number_of(text) if text else None
     except ValueError:
-        return [text or None for text in texts]
+        return None

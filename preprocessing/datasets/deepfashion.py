@@ -77,8 +77,11 @@ class DeepFashion:
         """Samples in the order of the split lists; `notes` counts the tags that are unknown, and photos that a list lacks."""
         categories = self._categories()
         unknown, absent = Counter[str](), Counter[str]()
-        attributes = dict(self._attributes(unknown))
-        for image, split in self._partition():
+        attributes = self._attributes(unknown)
+        partition = list(self._partition())
+        if spare := len(attributes.keys() - {image for image, _ in partition}):
+            self.notes["listed photos that the partition leaves out"] = spare
+        for image, split in partition:
             absent.update(what for what, known in (("attributes", attributes), ("category", categories)) if image not in known)
             labels = {**categories.get(image, {}), **attributes.get(image, {})}
             path = normalize_path(image)
@@ -116,11 +119,13 @@ class DeepFashion:
             if not 1 <= values[0] <= len(names):
                 raise UserError(f"{where}: category {values[0]}; expected a number from 1 to {len(names)}")
             name, kind = names[values[0] - 1]
+            _once(image, labels, where)
             labels[image] = {"category": name, "category_type": kind}
         return labels
 
-    def _attributes(self, unknown: Counter[str]) -> Iterator[tuple[str, dict[str, Label]]]:
-        """Photo and its labels of the attributes' types; counts in `unknown` the cells that stay empty."""
+    def _attributes(self, unknown: Counter[str]) -> dict[str, dict[str, Label]]:
+        """Photo -> its labels of the attributes' types; counts in `unknown` the cells that stay empty."""
+        attributes: dict[str, dict[str, Label]] = {}
         total = len(read_names(self.folder / "list_attr_cloth.txt"))
         absent = 0 if self.config.annotations == "fine" else -1
         places = {task: np.array([tag.place for tag in tags]) for task, tags in self.tags.items()}
@@ -134,7 +139,9 @@ class DeepFashion:
                     labels[task] = SEPARATOR.join(tags[i].name for i in np.flatnonzero(states == 1)) or NONE
                 else:
                     unknown[task] += 1
-            yield image, labels
+            _once(image, attributes, where)
+            attributes[image] = labels
+        return attributes
 
     def _partition(self) -> Iterator[tuple[str, str]]:
         """Photo and split."""
@@ -176,6 +183,11 @@ def annotation_folder(config: Config) -> Path:
     if absent:
         raise UserError(f"{config.root}: no {', '.join(absent)}; fetch DeepFashion's annotations again")
     return found[0]
+
+
+def _once(image: str, listed: Mapping[str, Any], where: str) -> None:
+    if image in listed:
+        raise UserError(f"{where}: {image!r} is listed a second time; expected each photo once; fetch the list again")
 
 
 def _known(types: Mapping[int, str], kind: int, path: Path) -> str:

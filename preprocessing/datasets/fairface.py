@@ -6,12 +6,12 @@ the nine nest), `gender`, `race`, and `age_range`, `age_low`, `age_high` or `age
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from preprocessing.ages import OLDEST, RANGES, six_groups
-from preprocessing.datasets.base import SplitConfig, existing_folder
+from preprocessing.datasets.base import SplitConfig, existing_folder, find_photos
 from preprocessing.errors import UserError
 from preprocessing.labels import number_of
 from preprocessing.manifest import normalize_path
@@ -19,6 +19,7 @@ from preprocessing.types import Label, RawSample
 
 TABLES = {"groups": "fairface_label_{}.csv", "years": "fairface-labels-{}.csv"}
 SPLITS = ("train", "val")
+PUBLISHED = {"train": 86_744, "val": 10_954}
 COLUMNS = ("file", "age", "gender", "race")
 GENDERS = {"female": "female", "male": "male"}
 
@@ -44,9 +45,16 @@ class FairFace:
         self.layout = _layout(config)
 
     def samples(self) -> Iterator[RawSample]:
-        """Samples in the order of the tables, train before val."""
+        """Samples in the order of the tables, train before val; `notes` says whether the set is complete."""
         self.notes["tables"] = TABLES[self.layout].format("{train,val}")
-        samples = [sample for split in SPLITS for sample in self._read(split)]
+        tables = {split: list(self._read(split)) for split in SPLITS}
+        for split in (split for split, samples in tables.items() if not samples):
+            path = self.root / TABLES[self.layout].format(split)
+            raise UserError(f"{path}: a header and no line; expected a line for each photo of {split}/; fetch it again")
+        self.notes["counts"] = _counts({split: len(samples) for split, samples in tables.items()})
+        samples = [sample for table in tables.values() for sample in table]
+        if nameless := self._photos_without_line(samples):
+            self.notes["photos that no table names"] = nameless
         yield from self.config.complete(samples, self.notes)
 
     def _read(self, split: str) -> Iterator[RawSample]:
@@ -71,7 +79,7 @@ class FairFace:
         cells = {column: row[column].strip() for column in COLUMNS}
         if not cells["file"]:
             raise UserError(f"{where}: the file name is empty")
-        labels: dict[str, Label] = _age(cells["age"], where)
+        labels: dict[str, Label] = self._age(cells["age"], where)
         gender = cells["gender"].lower()
         if gender:
             if gender not in GENDERS:
@@ -81,25 +89,46 @@ class FairFace:
             labels["race"] = cells["race"]
         return RawSample(self.config.source, normalize_path(cells["file"]), split, labels=labels)
 
+    def _age(self, cell: str, where: str) -> dict[str, Label]:
+        """Labels of an age cell.
 
-def _age(cell: str, where: str) -> dict[str, Label]:
-    """Labels of an age cell: a published group, or years.
-
-    A group gives `age_low` and `age_high`, its first and last year of life; the open one has no `age_high`.
-    """
-    if not cell:
-        return {}
-    if cell in RANGES:
+        A group gives `age_low` and `age_high`, its first and last year of life; the open one has no `age_high`.
+        """
+        if not cell:
+            return {}
+        if self.layout == "years":
+            years = _years(cell, where)
+            return {"age_group": six_groups(years), "age": years}
+        if cell not in RANGES:
+            raise UserError(
+                f"{where}: age {cell!r}; expected one of {', '.join(RANGES)} (years stand in {TABLES['years'].format('*')})"
+            )
         low, _, high = cell.removeprefix("more than ").partition("-")
         bounds: dict[str, Label] = {"age_low": float(low), **({"age_high": float(high)} if high else {})}
         return {"age_group": RANGES[cell], "age_range": cell, **bounds}
+
+    def _photos_without_line(self, samples: Sequence[RawSample]) -> int:
+        named = {sample.image for sample in samples}
+        folders = [(self.root / split, split) for split in SPLITS if (self.root / split).is_dir()]
+        found = (normalize_path(f"{split}/{path}") for folder, split in folders for path in find_photos(folder)[0])
+        return sum(path not in named for path in found)
+
+
+def _years(cell: str, where: str) -> float:
     try:
         years = number_of(cell)
     except ValueError:
         years = -1.0
     if not 0 <= years <= OLDEST:
-        raise UserError(f"{where}: age {cell!r}; expected years or one of {', '.join(RANGES)}")
-    return {"age_group": six_groups(years), "age": years}
+        raise UserError(
+            f"{where}: age {cell!r}; expected years from 0 to {OLDEST} (groups stand in {TABLES['groups'].format('*')})"
+        )
+    return years
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    text, published = (", ".join(f"{split} {n:,}" for split, n in counts.items()) for counts in (found, PUBLISHED))
+    return f"complete: {text}" if found == PUBLISHED else f"not the published set: {text}; expected {published}"
 
 
 def _layout(config: Config) -> str:

@@ -1,9 +1,10 @@
 """FER-2013 (Goodfellow et al., https://arxiv.org/abs/1307.0414): 35,887 grey faces of 48 x 48 pixels, 7 emotions.
 
-Enters: folders `train|public_test|private_test/<emotion>/*`, or Kaggle's table `emotion,pixels,Usage`, which is first unpacked to
-such folders. Leaves: one sample a picture with `emotion`; as in the literature the public test is `val` and the private one
-`test`. Files that are equal byte for byte share a group, also where the published splits tear them apart: the splits stay as
-published, and intervals and audits know.
+Enters: folders `train|public_test|private_test/<emotion>/*`; or `train|test/<emotion>/*`, where the names of the test pictures
+begin with `PublicTest_` or `PrivateTest_`; or Kaggle's table `emotion,pixels,Usage`, which is first unpacked to folders. Leaves:
+one sample a picture with `emotion`; as in the literature the public test is `val` and the private one `test`. Files that are
+equal byte for byte share a group, also where the published splits tear them apart: the splits stay as published, and intervals
+and audits know.
 """
 
 from collections import Counter, defaultdict
@@ -22,6 +23,9 @@ from preprocessing.types import RawSample
 EMOTIONS = ("angry", "disgust", "fear", "happy", "neutral", "sad", "surprise")
 SPLITS = {"train": "train", "public_test": "val", "private_test": "test"}
 """Published folder -> split."""
+JOINT = "test"
+PREFIXES = {"PublicTest_": "val", "PrivateTest_": "test"}
+"""Beginning of a name -> split, in the copies that have one folder `test` for both."""
 PUBLISHED = {"train": 28_709, "val": 3_589, "test": 3_589}
 LAYOUT = "train/, public_test/, private_test/ with one folder an emotion, or fer2013.csv with emotion,pixels,Usage"
 
@@ -55,14 +59,15 @@ class Fer2013:
             self.notes["unpacked"] = str(self.root)
             unpack(self.table, self.root)
         paths, _ = find_photos(self.root)
-        folders = sorted({PurePosixPath(path).parts[0] for path in paths if "/" in path} & set(SPLITS))
-        absent = [folder for folder in SPLITS if folder not in folders]
+        folders = {PurePosixPath(path).parts[0] for path in paths if "/" in path}
+        expected = ("train", JOINT) if folders & {JOINT, *SPLITS} == {"train", JOINT} else tuple(SPLITS)
+        absent = [folder for folder in expected if folder not in folders]
         if absent:
             raise UserError(f"{self.root}: no pictures in {', '.join(absent)}; expected {LAYOUT}")
-        samples = [self._sample(path) for path in map(normalize_path, paths) if PurePosixPath(path).parts[0] in SPLITS]
+        samples = [self._sample(path) for path in map(normalize_path, paths) if PurePosixPath(path).parts[0] in expected]
         self.notes["counts"] = _counts(Counter(s.split for s in samples))
         if len(samples) < len(paths):
-            self.notes["left out"] = f"{len(paths) - len(samples)} pictures outside of {', '.join(SPLITS)}"
+            self.notes["left out"] = f"{len(paths) - len(samples)} pictures outside of {', '.join(expected)}"
         yield from self._grouped(samples)
 
     def _sample(self, path: str) -> RawSample:
@@ -70,7 +75,19 @@ class Fer2013:
         emotion = emotions[0].lower() if emotions else ""
         if emotion not in EMOTIONS:
             raise unknown_name(f"emotion folder in {self.root / path}:", emotion, EMOTIONS)
-        return RawSample(self.config.source, path, SPLITS[folder], labels={"emotion": emotion})
+        return RawSample(self.config.source, path, self._split(folder, path), labels={"emotion": emotion})
+
+    def _split(self, folder: str, path: str) -> str:
+        if folder != JOINT:
+            return SPLITS[folder]
+        name = PurePosixPath(path).name
+        split = next((split for prefix, split in PREFIXES.items() if name.startswith(prefix)), None)
+        if split is None:
+            raise UserError(
+                f"{self.root / path}: which test it is of is not known; expected a name that begins with "
+                f"{' or '.join(PREFIXES)}, or folders public_test/ and private_test/"
+            )
+        return split
 
     def _grouped(self, samples: Sequence[RawSample]) -> list[RawSample]:
         """The samples with their heap of equal files as group."""

@@ -48,7 +48,7 @@ class Genki4k:
 
     def samples(self) -> Iterator[RawSample]:
         """Samples in the order of the set, the pose in radians; `notes` says whether the set is complete and what repeats."""
-        lines = self.table.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+        lines = self.table.read_text(encoding="utf-8-sig", errors="replace").rstrip().splitlines()
         samples = [self._sample(number, line.split()) for number, line in enumerate(lines, 1)]
         self.notes["counts"] = self._counts(len(samples))
         if len(samples) <= self.config.test:

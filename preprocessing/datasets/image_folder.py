@@ -7,13 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from preprocessing.datasets.base import SplitConfig, existing_folder, find_photos
+from preprocessing.datasets.base import SplitConfig, existing_folder, find_photos, split_name
 from preprocessing.errors import UserError
 from preprocessing.manifest import normalize_path
 from preprocessing.types import RawSample
-
-SPLIT_NAMES = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
-"""Other names of splits -> ours."""
 
 
 class Config(SplitConfig):
@@ -52,20 +49,13 @@ class ImageFolder:
         if self.config.layout != "auto":
             return self.config.layout == "split"
         first = {PurePosixPath(path).parts[0] for path in paths if "/" in path}
-        return bool(first) and all(_split_name(name) is not None for name in first)
+        return bool(first) and all(split_name(name) is not None for name in first)
 
     def _sample(self, path: str, by_split: bool) -> RawSample:
         folders = list(PurePosixPath(path).parts[:-1])
         split = folders.pop(0) if by_split and folders else ""
         labels = {self.config.task: folders[0]} if folders else {}
-        return RawSample(self.config.source, path, _split_name(split) or split, labels=labels)
-
-
-def _split_name(folder: str) -> str | None:
-    """Our name of a split that a folder is called like (`Train`, `validation`, `public_test`), None for another folder."""
-    name = folder.lower()
-    name = SPLIT_NAMES.get(name, name)
-    return name if name in ("train", "val", "test") or name.endswith("_test") else None
+        return RawSample(self.config.source, path, split_name(split) or split, labels=labels)
 
 
 def build(config: Config) -> ImageFolder:

@@ -8,13 +8,15 @@ single face by the set's own detector are left out, and the notes count them.
 
 import datetime
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import scipy.io
+from pydantic import field_validator
 
 from preprocessing.ages import six_groups
 from preprocessing.datasets.base import SplitConfig, existing_folder
@@ -30,6 +32,8 @@ COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "s
 GENDERS = {0.0: "female", 1.0: "male"}
 DAYS = 365.2425
 """Of a year, on average."""
+_PHOTO = re.compile(r"_(rm\d+)_")
+"""IMDB's number of a photo, in the names of the crops of all who were tagged in it."""
 MATLAB = 366
 """Matlab's day numbers run so far ahead of Python's."""
 
@@ -44,6 +48,13 @@ class Config(SplitConfig):
     """Photos with a second face that scores more are left out: it is not known who is who."""
     ages: tuple[float, float] = (0.0, 100.0)
     """Ages outside come from wrong dates: no age label."""
+
+    @field_validator("ages")
+    @classmethod
+    def _in_order(cls, ages: tuple[float, float]) -> tuple[float, float]:
+        if not ages[0] < ages[1]:
+            raise ValueError(f"from {ages[0]:g} to {ages[1]:g} there is no age; swap them")
+        return ages
 
 
 class ImdbWiki:
@@ -70,9 +81,14 @@ class ImdbWiki:
         if fate:
             self.notes["left out"] = dict(sorted(fate.items()))
         if not samples:
-            raise UserError(f"{self.table}: none of its {sum(fate.values())} photos is left; lower dataset.min_face_score")
+            fates = ", ".join(f"{reason}: {n}" for reason, n in fate.most_common())
+            second = fates.startswith("second")
+            remedy = "raise dataset.max_second_face_score" if second else "lower dataset.min_face_score"
+            raise UserError(f"{self.table}: none of its {sum(fate.values())} photos is left ({fates}); {remedy}")
         for task in ("age", "gender"):
             self.notes[f"without {task}"] = sum(task not in s.labels for s in samples)
+        if shared := _shared_photos(samples):
+            self.notes["photos of several persons, who may be in different splits"] = shared
         shares = "/".join(f"{f:g}" for f in self.config.fractions)
         self.notes["splits"] = f"train/val/test by the hash of the person's name, shares about {shares}, alike in both tables"
         yield from fixed_split(samples, self.config.fractions, SALT)
@@ -101,6 +117,14 @@ class ImdbWiki:
 def build(config: Config) -> ImdbWiki:
     """The dataset of a config."""
     return ImdbWiki(config)
+
+
+def _shared_photos(samples: Sequence[RawSample]) -> int:
+    persons: dict[str, set[str]] = defaultdict(set)
+    for sample in samples:
+        if match := _PHOTO.search(sample.image):
+            persons[match[1]].add(sample.group)
+    return sum(len(names) > 1 for names in persons.values())
 
 
 def age_of(born: float, year: float) -> float:

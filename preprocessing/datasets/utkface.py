@@ -22,7 +22,11 @@ GENDERS = ("male", "female")
 RACES = ("White", "Black", "Asian", "Indian", "Others")
 """In the order of the codes in a name; so are the genders."""
 LAYOUT = "[age]_[gender 0|1]_[race 0-4]_[date&time].jpg"
-_NAME = re.compile(r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_(?P<time>\d{8,})\s*\.jpg(?:\.chip\.jpg)?", re.ASCII)
+_NAME = re.compile(
+    r"(?P<age>\d{1,3})_(?P<gender>[01])_(?P<race>[0-4])_(?P<time>\d{8,})\s*\.?(?:jpe?g|pg)(?:\.chip\.jpg)?",
+    re.ASCII | re.IGNORECASE,
+)
+"""Some endings are published mistyped: `jpg` without its dot, `.pg`."""
 
 
 class Config(SplitConfig):
@@ -78,4 +82,6 @@ def labels_of(path: str) -> dict[str, Label]:
 
 def _stem(path: str) -> str:
     """A photo's name without its endings: what an original and its aligned copy share."""
-    return PurePosixPath(path).name.removesuffix(".chip.jpg").removesuffix(".jpg")
+    name = PurePosixPath(path).name
+    match = _NAME.fullmatch(name)
+    return "_".join(match.groups()) if match else name.removesuffix(".chip.jpg").removesuffix(".jpg")
