@@ -149,7 +149,7 @@ class CaerNet(StrictModel):
 
 
 class MultiTask(StrictModel):
-    """One backbone for the face and a head for each task, trained as a whole in stage 1."""
+    """One backbone for the face and a head for each task; they are one part, `face`, in every stage."""
 
     type: Literal["multitask"]
     face: Face
@@ -360,7 +360,7 @@ class Config(StrictModel):
     @model_validator(mode="after")
     def _stages_fit_the_model(self) -> Self:
         have = self.model.outputs
-        if self.model.type != "two_branch" and set(self.stages) != {1}:
+        if self.model.type == "caer_net" and set(self.stages) != {1}:
             raise ValueError(f"a {self.model.type} model has stage 1 only; given {', '.join(map(str, sorted(self.stages)))}")
         for number, stage in self.stages.items():
             if stage.output not in have:

@@ -56,12 +56,13 @@ def made_sources(folder):
 
 
 def shipped(name, data, runs, *overrides, weights=False):
-    """A shipped config on the made-up sources, each drawn once unless its weights are wanted."""
+    """A shipped config on the made-up sources, an epoch a stage, each source drawn once unless its weights are wanted."""
     config = load_config(ROOT / f"configs/multitask/{name}.yaml", [*SMALL, *overrides])
     sources = [
         s.model_copy(update={"manifest": data / s.manifest} | ({} if weights else {"weight": 1.0})) for s in config.data.sources
     ]
-    update = {"data": config.data.model_copy(update={"sources": sources}), "runs": runs}
+    stages = {number: stage if number == 1 else stage.model_copy(update={"epochs": 1}) for number, stage in config.stages.items()}
+    update = {"data": config.data.model_copy(update={"sources": sources}), "stages": stages, "runs": runs}
     return Config.model_validate(config.model_copy(update=update).model_dump())
 
 

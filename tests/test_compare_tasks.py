@@ -28,7 +28,7 @@ from caer.evaluation.predictions import Predictions
 from caer.evaluation.statistics import Estimate
 from caer.models import build_model
 from preprocessing.errors import UserError
-from preprocessing.files import read_json
+from preprocessing.files import read_json, write_json
 
 MACHINE = {"system": "s", "processor": "P", "cores": 2, "gpu": None}
 
@@ -129,7 +129,7 @@ def test_the_distance_is_that_to_the_interval():
 
 def test_an_interrupted_comparison_goes_on_where_it_was_stopped(compared):
     config, _, trained = compared
-    assert trained == [f"{config.name}_only_smile", f"{config.name}_only_age"]
+    assert trained == [f"{config.name}_only_{task}" for task in ("smile", "age") for _ in config.stages]
 
 
 def test_a_number_is_compared_by_its_distance_and_a_task_without_rows_is_named(compared, tmp_path):
@@ -151,15 +151,16 @@ def test_each_network_has_its_epochs_updates_and_origin(compared, tmp_path):
         f"{config.name}_only_age",
     ]
     assert [network.monitor for network in comparison.networks] == ["mean", "smile/accuracy", "age/closeness"]
-    assert [(network.epochs, network.updates) for network in comparison.networks] == [(1, 2), (1, 1), (1, 1)]
+    assert [(network.epochs, network.updates) for network in comparison.networks] == [(2, 4), (2, 2), (2, 2)]
     for network, folder in zip(comparison.networks, comparison.runs, strict=True):
-        facts = read_provenance(Path(folder))
-        assert (network.commit, network.machine, network.seconds) == (facts["commit"], facts["machine"], facts["seconds"])
+        first, facts = (read_provenance(Path(folder).parent / f"stage{number}") for number in config.stages)
+        assert (network.commit, network.machine) == (facts["commit"], facts["machine"])
+        assert network.seconds == round(first["seconds"] + facts["seconds"], 3)
         assert network.weights_sha256 == facts["weights_sha256"]
         assert network.manifest_hashes == [source["row_hash"] for source in facts["manifests"]]
     assert [comparison.training, *(task.seconds for task in comparison.tasks)] == [n.seconds for n in comparison.networks]
     page = write_comparison(comparison, config, tmp_path).read_text()
-    assert "| faces_shared_only_age | age/closeness | 1 | 1 | 1 |" in page
+    assert "| faces_shared_only_age | age/closeness | 2 | 2 | 2 |" in page
     assert "Counted in updates, not in epochs: warm-up." in page
     assert "By each network" not in page
     stored = read_json(tmp_path / "compare_tasks.json", "")
@@ -264,18 +265,33 @@ def test_a_time_that_no_record_has_is_unknown():
         ("fairface_vgg16", {"caching_seconds": 50.0}, 57.0),
         ("fairface_vgg16", {"caching_seconds": None}, None),
         ("fairface_vgg16", {}, None),
-        ("faces_shared", {}, 7.0),
+        ("faces_shared", {}, 14.0),
     ],
 )
 def test_cached_features_count_as_training_where_they_are_recorded(tmp_path, name, recorded, seconds):
     config = load_config(ROOT / f"configs/multitask/{name}.yaml")
-    write_csv(tmp_path / "metrics.csv", [{"epoch": 1, "global_step": 4}, {"epoch": 2, "global_step": 8}])
-    meta = {"epochs": 2, "best_epoch": 1, "seconds": 7.0, **recorded}
+    run = stages(config, tmp_path, {"seconds": 7.0, **recorded})
     hashes = dict.fromkeys(("row_hash", "protocol_hash", "weights_sha256", "manifest_hashes"), "h")
-    network = network_facts(LoadedRun(config, None, {}, 1, tmp_path, meta), {"evaluated_by": {"commit": "c"}, **hashes})
+    network = network_facts(run, {"evaluated_by": {"commit": "c"}, **hashes})
     assert network.seconds == seconds
-    assert network.updates == 8
+    assert (network.updates, network.epochs, network.best_epoch) == (
+        8 * len(config.stages),
+        2 * len(config.stages),
+        run.stage * 2 - 1,
+    )
     assert network.commit is None
+
+
+def stages(config, folder, recorded):
+    """A run of two epochs a stage, as its files tell of it."""
+    known = {"finished": True, "precision": "32", "manifests": [], "class_counts": {}, "init": {}, "parameters": {"total": 1}}
+    known |= {"epochs": 2, "best_epoch": 1, "best_score": 0.5, "weights_sha256": "w", **recorded}
+    for number in config.stages:
+        stage, facts = folder / f"stage{number}", known | {"stage": number}
+        stage.mkdir()
+        write_csv(stage / "metrics.csv", [{"epoch": 1, "global_step": 4}, {"epoch": 2, "global_step": 8}])
+        write_json(stage / "provenance.json", facts)
+    return LoadedRun(config, None, {}, number, stage, facts)
 
 
 # Refused before anything is trained

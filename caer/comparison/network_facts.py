@@ -1,13 +1,13 @@
 """What the run of a network tells of its training and judging.
 
-Enters: a loaded run and the content of its `metrics.json`. Leaves: a `Network`.
+Enters: a loaded run, the last stage of its config, and the content of its `metrics.json`. Leaves: a `Network`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from caer.engine.checkpoint import LoadedRun
+from caer.engine.checkpoint import LoadedRun, read_provenance
 from caer.engine.history import read_csv
 
 
@@ -19,7 +19,7 @@ class Network:
         name: its run's.
         tasks: what it answers.
         monitor: the score that chose its best epoch.
-        epochs, best_epoch: how many were trained, and the one whose weights are judged.
+        epochs, best_epoch: how many were trained, in all stages, and the one whose weights are judged.
         updates: optimizer steps of all epochs.
         seconds: training: all epochs with their validation, and the features that were computed once.
         caching_seconds: of these features.
@@ -47,23 +47,31 @@ class Network:
 
 def network_facts(run: LoadedRun, judged: Mapping[str, Any]) -> Network:
     """The facts of a finished run; `judged` is `run` in its `metrics.json`."""
-    meta, history = run.meta, read_csv(run.folder / "metrics.csv")
-    # Runs from before this was recorded have no such time; without cached features there was none.
-    caching = meta.get("caching_seconds", None if run.config.stage(run.stage).cache_features else 0.0)
+    folders = [run.folder.parent / f"stage{number}" for number in sorted(run.config.stages)]
+    stages = [read_provenance(folder) for folder in folders]
+    histories = [read_csv(folder / "metrics.csv") for folder in folders]
+    caching = [_caching(run, facts) for facts in stages]
+    cached = None if None in caching else sum(filter(None, caching))
     return Network(
         name=run.config.name,
         tasks=list(run.tasks),
         monitor=run.config.monitor.metric,
-        epochs=meta["epochs"],
-        best_epoch=meta["best_epoch"],
-        updates=int(history[-1]["global_step"]) if history else None,
-        seconds=None if caching is None else round(meta["seconds"] + caching, 3),
-        caching_seconds=caching,
-        commit=meta.get("commit"),
-        machine=meta.get("machine"),
+        epochs=sum(facts["epochs"] for facts in stages),
+        best_epoch=sum(facts["epochs"] for facts in stages[:-1]) + run.meta["best_epoch"],
+        updates=sum(int(history[-1]["global_step"]) for history in histories) if all(histories) else None,
+        seconds=None if cached is None else round(sum(facts["seconds"] for facts in stages) + cached, 3),
+        caching_seconds=cached,
+        commit=run.meta.get("commit"),
+        machine=run.meta.get("machine"),
         judged_by=judged["evaluated_by"]["commit"],
         row_hash=judged["row_hash"],
         protocol_hash=judged["protocol_hash"],
         weights_sha256=judged["weights_sha256"],
         manifest_hashes=judged["manifest_hashes"],
     )
+
+
+def _caching(run: LoadedRun, facts: Mapping[str, Any]) -> float | None:
+    """Seconds of a stage's features. Runs from before this was recorded have no such time; without features there was none."""
+    seconds: float | None = facts.get("caching_seconds", None if run.config.stage(facts["stage"]).cache_features else 0.0)
+    return seconds

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from caer.comparison.network_facts import Network, network_facts
-from caer.comparison.networks_plan import STAGE, plan_networks
+from caer.comparison.networks_plan import plan_networks
 from caer.config import Config
 from caer.data.features import to_device
 from caer.data.loaders import eval_loader
@@ -86,7 +86,7 @@ def compare_networks(config: Config, split: str = "val") -> Comparison:
     """
     plan = plan_networks(config, split)
     configs = [plan.together, *plan.alone.values()]
-    loaded = [load_run(fit_stage(each, STAGE).folder) for each in configs]
+    loaded = [load_run([fit_stage(each, stage) for stage in sorted(each.stages)][-1].folder) for each in configs]
     # In the folder where `evaluate RUN` writes, and once: another look at test would tell nothing new.
     judged = [evaluate_run(each.run_folder, split, report=False, reuse=True) for each in configs]
     networks = [network_facts(run, evaluation.metrics["run"]) for run, evaluation in zip(loaded, judged, strict=True)]

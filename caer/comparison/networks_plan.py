@@ -17,8 +17,6 @@ from caer.tasks import build_tasks
 from preprocessing.errors import UserError
 from preprocessing.settings import validate
 
-STAGE = 1
-
 
 @dataclass(frozen=True)
 class NetworksPlan:
@@ -51,7 +49,7 @@ def plan_networks(config: Config, split: str) -> NetworksPlan:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise UserError(f"{config.name}: fewer than two tasks can be compared ({reasons}); give rows that are labelled for them")
     for each in (config, *alone.values()):
-        check_stage(each, STAGE)
+        check_stage(each, min(each.stages))
     for name, own in alone.items():
         _check_score(own, name, rows)
     return NetworksPlan(config, alone, left_out)
@@ -69,8 +67,8 @@ def _check_kind(config: Config) -> None:
 
 def _left_out(rows: Rows, split: str) -> dict[str, str]:
     """By optional task which rows it lacks: to train on, to choose an epoch by, or to be judged on."""
-    training = rows.training("face", rows.config.stage(STAGE).data)
-    parts = [("train", training), ("val", rows.validation("face")), (split, without_rejected(rows.split(split))[0])]
+    parts = [("train", rows.training("face", part)) for part in {stage.data for stage in rows.config.stages.values()}]
+    parts += [("val", rows.validation("face")), (split, without_rejected(rows.split(split))[0])]
     found: dict[str, str] = {}
     for name, task in rows.tasks.items():
         lacking = [part for part, table in parts if not is_labelled(targets_of(table, name)).any()]

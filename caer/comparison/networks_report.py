@@ -6,7 +6,6 @@ from typing import Any
 
 from caer.comparison.network_facts import Network
 from caer.comparison.networks import Comparison, TaskResult
-from caer.comparison.networks_plan import STAGE
 from caer.config import Config
 from caer.engine.provenance import code_and_machine, machine_text
 from caer.evaluation.console import shown
@@ -110,10 +109,10 @@ def _how(comparison: Comparison, config: Config) -> str:
 
 def _schedule(config: Config) -> list[str]:
     """What the same settings mean for networks of other rows and another monitor."""
-    stage = config.stage(STAGE)
-    schedule = stage.schedule
-    own = {"early stopping": stage.early_stopping is not None, "falls of the rate (plateau)": schedule.type == "plateau"}
-    updates = {"warm-up": schedule.warmup > 0, "falls of the rate (decay)": schedule.type == "decay"}
+    stages = config.stages.values()
+    types = {stage.schedule.type for stage in stages}
+    own = {"early stopping": any(stage.early_stopping for stage in stages), "falls of the rate (plateau)": "plateau" in types}
+    updates = {"warm-up": any(stage.schedule.warmup for stage in stages), "falls of the rate (decay)": "decay" in types}
     found = []
     if any(own.values()):
         found.append(f"By each network's own monitor, and so not in the same epoch: {_listed(own)}.")
