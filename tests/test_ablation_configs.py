@@ -8,7 +8,7 @@ from conftest import ROOT
 
 from caer.ablation.config import load_ablation
 from caer.ablation.plan import plan, users
-from caer.engine.module import check_monitor
+from caer.engine.monitor import check_monitor
 from caer.models import check_model
 from caer.tasks import build_tasks
 

@@ -7,7 +7,7 @@ import torch
 from conftest import ROOT
 
 from caer.config import load_config
-from caer.engine.module import check_monitor
+from caer.engine.monitor import check_monitor
 from caer.models import build_model, check_model
 from caer.tasks import build_tasks
 from preprocessing.errors import UserError

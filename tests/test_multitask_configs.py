@@ -13,7 +13,7 @@ from made_sources import TINY, made_sources, shipped
 from caer.config import load_config
 from caer.data.loaders import StageData
 from caer.data.rows import Rows
-from caer.engine.module import check_monitor
+from caer.engine.monitor import check_monitor
 from caer.engine.run import fit_stage
 from caer.engine.stages import trainable_parameters
 from caer.evaluation.console import summary_lines
@@ -133,8 +133,8 @@ def test_training_with_one_source_only_works_where_the_other_tasks_are_optional(
     assert capsys.readouterr().out.count("its head stays untrained and answers nothing") == 2
     evaluation = evaluate_run(config.run_folder, "test")
     assert list(evaluation.metrics["tasks"]) == ["smile"]
-    assert "not judged, no row of test is labelled for it: emotion, gender" in summary_lines(evaluation)
-    assert "No row is labelled for emotion, gender" in (evaluation.folder / "report.html").read_text()
+    assert "not judged, no training row was labelled for it: emotion, gender" in summary_lines(evaluation)
+    assert "No training row was labelled for emotion, gender" in (evaluation.folder / "report.html").read_text()
     (answer,) = Predictor(config.run_folder, detector=DrawnFace()).predict(draw("val/003.jpg", 0, face=True), "val/003.jpg")
     assert set(answer.label) == {"smile"}
 

@@ -6,8 +6,6 @@ later.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from caer.config import Config
 from caer.data.rows import Rows
 from caer.data.targets import is_labelled, targets_of
@@ -50,8 +48,6 @@ def plan_networks(config: Config, split: str) -> NetworksPlan:
         raise UserError(f"{config.name}: fewer than two tasks can be compared ({reasons}); give rows that are labelled for them")
     for each in (config, *alone.values()):
         check_stage(each, min(each.stages))
-    for name, own in alone.items():
-        _check_score(own, name, rows)
     return NetworksPlan(config, alone, left_out)
 
 
@@ -80,20 +76,6 @@ def _left_out(rows: Rows, split: str) -> dict[str, str]:
         if lacking:
             found[name] = f"no usable row of {lacking[0]} is labelled for it"
     return found
-
-
-def _check_score(own: Config, name: str, rows: Rows) -> None:
-    """A number's score can have no value where others of a mean have one: mae of intervals. That depends on the targets alone."""
-    task, score = rows.tasks[name], own.monitor.metric.removeprefix(f"{name}/")
-    if task.kind != "number" or score == "loss":
-        return
-    targets = targets_of(rows.validation("face"), name)
-    known = targets[is_labelled(targets)]
-    if np.isnan(task.metrics(known, np.tile(task.prior([]), (len(known), 1)))[score]):
-        raise UserError(
-            f"{own.name}: monitor {own.monitor.metric!r} has no value, as no number of val is known, only intervals; "
-            f"monitor {name}/closeness"
-        )
 
 
 def single_task(config: Config, task: str) -> Config:

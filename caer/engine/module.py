@@ -5,7 +5,7 @@ Enters: a built model, tasks and the stage's settings. Leaves: a history row an 
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -17,7 +17,8 @@ from torch.optim import Optimizer
 
 from caer.config import Config
 from caer.data.seeds import derive_seed
-from caer.engine.optim import best_epoch, build_optimizer, match, set_learning_rates
+from caer.engine.monitor import monitor_key, stalled
+from caer.engine.optim import build_optimizer, match, set_learning_rates
 from caer.engine.sam import SAM, frozen_statistics
 from caer.engine.stages import freeze_all_but, set_training, trainable_parameters
 from caer.tasks import Task
@@ -25,7 +26,9 @@ from gating.model import TwoBranchNet
 from preprocessing.errors import UserError
 
 Row = dict[str, float]
-"""One epoch: `epoch` (from 1), `global_step`, `lr`, `train/...`, `val/...`, `seconds`, `images_per_second`."""
+"""One epoch: `epoch` (from 1), `global_step`, `lr`, `train/...`, `val/...`, `seconds`; `images_per_second` in training alone.
+
+NaN stands for what has no value, such as a loss of a task that no row was labelled for."""
 
 
 class StageModule(lightning.LightningModule):
@@ -40,6 +43,7 @@ class StageModule(lightning.LightningModule):
         global_step: updates that are done already.
         optimizer_state: of a run that is resumed.
         on_epoch: gets this module and the row of each finished epoch.
+        untrained: tasks that no training row is labelled for: what their heads answer counts in no score.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class StageModule(lightning.LightningModule):
         global_step: int = 0,
         optimizer_state: dict[str, Any] | None = None,
         on_epoch: Callable[["StageModule", Row], None] | None = None,
+        untrained: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.model, self.tasks, self.config, self.number = model, dict(tasks), config, number
@@ -60,13 +65,13 @@ class StageModule(lightning.LightningModule):
         self.history, self.steps_before = list(history), global_step
         self.start_epoch = len(history)
         self._optimizer_state = optimizer_state
-        self.on_epoch = on_epoch
+        self.on_epoch, self.untrained = on_epoch, frozenset(untrained)
         self.trainable_names = list(trainable_parameters(model, self.stage.trainable))
         self._second_pass = False
         self._train_sums: dict[str, list[Any]] = {}
         self._val: dict[str, Any] = {}
         self.val_row: Row = {}
-        self._started = self._images = 0.0
+        self._started = self._trained_until = self._images = 0.0
         freeze_all_but(model, self.trainable_names)
 
     @property
@@ -210,6 +215,7 @@ class StageModule(lightning.LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start with empty tables."""
+        self._trained_until = time.monotonic()
         self._val = {"ids": [], **{name: {"p": [], "t": [], "loss": [], "row": []} for name in self.tasks}}
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -229,10 +235,12 @@ class StageModule(lightning.LightningModule):
         row, total = {}, 0.0
         for name, task in self.tasks.items():
             targets, probabilities, losses = self._gather(name)
-            loss = float(losses.mean()) if len(losses) else float("nan")
+            self._check_answers(name, losses)
+            judged = len(losses) > 0 and name not in self.untrained
+            loss = float(losses.mean()) if judged else float("nan")
             row[f"val/{name}/loss"] = loss
-            total += task.weight * loss if len(losses) else 0.0
-            scores = task.metrics(targets, probabilities) if len(targets) else dict.fromkeys(task.metric_names, float("nan"))
+            total += task.weight * loss if judged else 0.0
+            scores = task.metrics(targets, probabilities) if judged else dict.fromkeys(task.metric_names, float("nan"))
             row |= {f"val/{name}/{metric}": float(score) for metric, score in scores.items()}
         row["val/loss"] = total
         if self.config.monitor.of:
@@ -240,6 +248,14 @@ class StageModule(lightning.LightningModule):
             known = [score for score in parts if not np.isnan(score)]
             row["val/mean"] = float(np.mean(known)) if known else float("nan")
         self._val, self.val_row = {}, row
+
+    def _check_answers(self, name: str, losses: np.ndarray) -> None:
+        """An update can break the weights after the last loss of an epoch was checked; of NaN, scores would make a class."""
+        if not np.isfinite(losses).all():
+            raise UserError(
+                f"stage {self.number}: the validation loss of task {name!r} is not finite after step {self.updates}: the last "
+                f"updates broke the weights; lower the learning rate, or set precision: '32'"
+            )
 
     def _gather(self, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         kept = self._val[name]
@@ -260,7 +276,8 @@ class StageModule(lightning.LightningModule):
         """Close the epoch: its row, then whoever listens, then early stopping."""
         seconds = time.monotonic() - self._started
         row: Row = {"epoch": self.epoch + 1, "global_step": self.updates, **self._train_row(), **self.val_row}
-        row |= {"seconds": round(seconds, 3), "images_per_second": round(self._images * self.trainer.world_size / seconds, 1)}
+        speed = self._images * self.trainer.world_size / (self._trained_until - self._started)
+        row |= {"seconds": round(seconds, 3), "images_per_second": round(speed, 1)}
         self.finish_epoch(row)
         patience = self.stage.early_stopping
         if patience is not None and stalled(self.scores, self.config.monitor.mode) >= patience:
@@ -274,8 +291,8 @@ class StageModule(lightning.LightningModule):
         """
         if np.isnan(row[monitor_key(self.config)]):
             raise UserError(
-                f"monitor {self.config.monitor.metric!r} has no value: no validation row is labelled for it (mae and rmse need "
-                f"known numbers; where there are intervals only, monitor closeness)"
+                f"monitor {self.config.monitor.metric!r} has no value for the answers of epoch {int(row['epoch'])}; monitor a "
+                f"score that any answers define, such as accuracy or loss"
             )
         self.history.append(row)
         if self.on_epoch is not None:
@@ -286,36 +303,11 @@ class StageModule(lightning.LightningModule):
         if self.trainer.world_size > 1:
             sums = sums.to(self.device)
             torch.distributed.all_reduce(sums)
-        means = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+        means = (sums[:, 0] / sums[:, 1]).tolist()
         row = {f"train/{name}/loss": mean for name, mean in zip(self.tasks, means, strict=True)}
         weighted = {f"train/{n}/weighted_loss": t.weight * row[f"train/{n}/loss"] for n, t in self.tasks.items()}
         rates = [group["lr"] for group in self.optimizer.param_groups]
-        return {"lr": max(rates), "train/loss": sum(weighted.values()), **row, **weighted}
-
-
-def monitor_key(config: Config) -> str:
-    """Where a history row holds the monitor: `val/TASK/METRIC` or `val/loss`."""
-    return f"val/{config.monitor.metric}"
-
-
-def check_monitor(config: Config, tasks: Mapping[str, Task]) -> None:
-    """Raise `UserError` unless the monitor is one of the scores that training computes."""
-    monitor = config.monitor
-    known = {"loss": True}
-    for name, task in tasks.items():
-        known |= {f"{name}/{metric}": metric in {"loss", *task.smaller_is_better} for metric in ("loss", *task.metric_names)}
-    for metric in monitor.of or [monitor.metric]:
-        if metric not in known:
-            raise UserError(f"monitor.metric {metric!r} is unknown; known: {', '.join(known)}")
-        if known[metric] and monitor.mode == "max":
-            raise UserError(f"monitor: {metric!r} is better when smaller; set monitor.mode: min")
-        if monitor.of and not known[metric] and monitor.mode == "min":
-            raise UserError(f"monitor.of: {metric!r} is better when larger, and monitor.mode is min; average what goes one way")
-
-
-def stalled(scores: list[float], mode: str) -> int:
-    """Epochs since the best score."""
-    return len(scores) - 1 - best_epoch(scores, mode)
+        return {"lr": max(rates), "train/loss": float(np.nansum(list(weighted.values()))), **row, **weighted}
 
 
 def seed_everything(seed: int) -> None:

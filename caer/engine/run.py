@@ -17,7 +17,8 @@ from caer.config import Config
 from caer.data.loaders import CachedStageData, StageData
 from caer.engine.checkpoint import fill, finished, read_checkpoint, read_provenance, save_checkpoint, save_weights
 from caer.engine.history import Progress, say, write_csv
-from caer.engine.module import Row, StageModule, check_monitor, monitor_key, stalled
+from caer.engine.module import Row, StageModule
+from caer.engine.monitor import check_monitor, monitor_key, scores_without_value, stalled
 from caer.engine.optim import best_epoch
 from caer.engine.origins import begun_from, earlier_parts, starting_model
 from caer.engine.precision import resolve_device, resolve_precision
@@ -134,6 +135,7 @@ class _Fit:
         self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         for name, task in self.tasks.items():
             task.fit(np.asarray(self.data.class_counts[name]))
+        self.without_value = scores_without_value(config, self.tasks, self.data.val_rows, self.data.class_counts)
         self.module = self._module()
         self.progress = Progress(stage, self.stage.epochs, config.monitor.metric)
 
@@ -168,6 +170,7 @@ class _Fit:
             global_step=checkpoint["global_step"],
             optimizer_state=checkpoint["optimizer"],
             on_epoch=self._keep,
+            untrained=[name for name, counts in self.data.class_counts.items() if not any(counts)],
         )
 
     def run(self) -> StageResult:
@@ -203,6 +206,8 @@ class _Fit:
         )
         for name in (name for name, counts in self.data.class_counts.items() if not any(counts)):
             say(f"stage {self.number}: no training row is labelled for {name!r}: its head stays untrained and answers nothing")
+        for metric, reason in self.without_value.items():
+            say(f"stage {self.number}: {metric} is not in the mean: {reason}")
         if self.module.start_epoch:
             say(f"stage {self.number}: going on after epoch {self.module.start_epoch}")
 

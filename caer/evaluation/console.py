@@ -24,6 +24,8 @@ def summary_lines(evaluation: Evaluation) -> list[str]:
         lines += [f"{name}: {line}" for line in _task_lines(task)]
     if metrics.get("unlabelled"):
         lines.append(f"not judged, no row of {metrics['split']} is labelled for it: {', '.join(metrics['unlabelled'])}")
+    if metrics.get("untrained"):
+        lines.append(f"not judged, no training row was labelled for it: {', '.join(metrics['untrained'])}")
     if metrics["looks"] is not None:
         lines.append(f"looks at {metrics['split']} so far: {metrics['looks']['earlier_looks'] + 1} (ledger.jsonl)")
     return [*lines, f"report: {os.path.relpath(evaluation.folder / 'report.html')}"]

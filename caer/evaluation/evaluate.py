@@ -4,8 +4,8 @@ Enters: RUN and a split. Leaves: `RUN/eval/SPLIT/{predictions.parquet, metrics.j
 every split but val, a line in the run's ledger, written before any score is.
 
 `metrics.json` (schema_version 1): `run` (provenance), `split`, `rows` (counts), `looks` (the ledger's line), `unlabelled` (tasks
-that no judged row is labelled for), `tasks` {T: kind, rows, per_class, confusion, branches, calibration, gates, subgroups
-{column: [...]}, on demo data ceilings and gate_reliability};
+that no judged row is labelled for), `untrained` (those that no training row was), `tasks` {T: kind, rows, per_class, confusion,
+branches, calibration, gates, subgroups {column: [...]}, on demo data ceilings and gate_reliability};
 numbers and tags (`kind`; classes where it is absent) have other scores, see `number_summary` and `tag_summary`. Every estimate
 is `{value, low, high}` with a 95% interval from a group bootstrap; undefined values are null.
 """
@@ -96,7 +96,8 @@ def evaluate_run(
             task["subgroups"] = {column: subgroups.by_column(labelled, names) for column, names in columns.items()}
             if truth is not None and isinstance(labelled, TaskRows):
                 task.update(ceilings.demo_facts(labelled, name, truth))
-        metrics["unlabelled"] = [name for name in loaded.config.tasks if name not in metrics["tasks"]]
+        metrics["unlabelled"] = [name for name in loaded.tasks if name not in metrics["tasks"]]
+        metrics["untrained"] = [name for name in loaded.config.tasks if name not in loaded.tasks]
         metrics["looks"] = _looks(loaded, split, predictions, metrics["tasks"])
         for page in ("report.html", "samples.html"):  # never a page beside numbers that it does not show
             (folder / split / page).unlink(missing_ok=True)

@@ -124,6 +124,8 @@ def header(metrics: Json) -> str:
         lead += f"{rows['rejected_in_review']:,} rows rejected in review are left out. "
     if metrics.get("unlabelled"):
         lead += f"No row is labelled for {html.text(', '.join(metrics['unlabelled']))}: nothing is known of that here. "
+    if metrics.get("untrained"):
+        lead += f"No training row was labelled for {html.text(', '.join(metrics['untrained']))}: that is not answered. "
     lead += "Scores without a unit are percentages; brackets are 95% intervals (groups, else photos, resampled as a whole)."
     parts = [
         html.paragraph(f"Evaluation of the {html.text(run['output'])} output", "eyebrow"),
