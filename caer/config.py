@@ -170,6 +170,12 @@ class MultiTask(StrictModel):
             raise ValueError("`mirror` averages pooled features; a neck `conv` reads a map, in which left is not right")
         return self
 
+    @model_validator(mode="after")
+    def _layers_to_drop_from(self) -> Self:
+        if self.dropout and not (self.trunk or self.heads):
+            raise ValueError("`dropout` is that of `trunk` and `heads`, and there are none; set face.dropout for the features")
+        return self
+
     @property
     def outputs(self) -> tuple[str, ...]:
         """What a stage's `output` may be."""

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from made_manifest import CLASSES, edit_manifest, made_config, made_manifest
 from made_predictions import made_predictions
 
@@ -15,6 +16,7 @@ from caer.evaluation.console import summary_lines
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.ledger import read_ledger, record_look
 from caer.evaluation.predictions import Predictions, group_names, read_predictions, task_rows, write_predictions
+from caer.predict.confidence import fitted_temperatures
 from preprocessing.demo.world import EMOTIONS, HIDDEN, PRESETS, draw_world
 from preprocessing.errors import UserError
 
@@ -337,6 +339,21 @@ def test_val_predictions_are_made_once_and_again_for_other_weights(run):
     shutil.rmtree(run / "stage3")  # RUN now means stage 2
     assert evaluate_run(run, "test", report=False).metrics["run"]["stage"] == 2
     assert stored.stat().st_mtime_ns != before
+
+
+def test_stored_answers_are_not_taken_for_those_of_other_settings(run):
+    first = evaluate_run(run, "val", report=False)
+    settings = yaml.safe_load((run / "stage3/config.yaml").read_text())
+    settings["data"]["mask"]["margin"] = 0.5
+    (run / "stage3/config.yaml").write_text(yaml.safe_dump(settings))
+    again = evaluate_run(run, "val", report=False, reuse=True)
+    assert again.metrics["run"]["settings_sha256"] != first.metrics["run"]["settings_sha256"]
+    settings["data"]["workers"] += 1
+    (run / "stage3/config.yaml").write_text(yaml.safe_dump(settings))
+    assert fitted_temperatures(run / "stage3"), "how many processes read the photos decides no answer"
+    settings["data"]["mask"]["margin"] = 0.6
+    (run / "stage3/config.yaml").write_text(yaml.safe_dump(settings))
+    assert not fitted_temperatures(run / "stage3")
 
 
 def test_rejected_rows_leave_the_denominator_and_unreadable_ones_stay(trained, tmp_path):

@@ -198,6 +198,12 @@ def test_another_stage_than_the_first_lists_the_declared():
         config().stage(2)
 
 
+def test_dropout_without_layers_to_drop_from_is_refused():
+    with pytest.raises(ValueError, match=r"`dropout` is that of `trunk` and `heads`, and there are none; set face.dropout"):
+        config(dropout=0.5)
+    assert config(dropout=0.5, trunk=[8]).model.dropout == 0.5
+
+
 # Losses of mixed batches
 
 

@@ -141,7 +141,7 @@ def test_training_with_one_source_only_works_where_the_other_tasks_are_optional(
 
 def test_an_undeclared_label_names_file_and_row(data, tmp_path):
     config = shipped("faces_shared", data, tmp_path, "tasks.smile.classes=[smiling, grinning]")
-    with pytest.raises(UserError, match=r"genki4k/manifest\.parquet: row 0 has smile = 'not_smiling'"):
+    with pytest.raises(UserError, match=r"genki4k/manifest\.parquet: row 0 \(train/000\.jpg\) has smile = 'not_smiling'"):
         Rows(config, build_tasks(config))
 
 

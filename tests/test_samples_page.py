@@ -11,7 +11,7 @@ from test_report import HOSTILE, Reader
 
 from caer.engine.history import read_csv, write_csv
 from caer.evaluation.judged import NumberRows
-from caer.evaluation.number_summary import number_summary
+from caer.evaluation.number_summary import main_score, number_summary
 from caer.evaluation.predictions import Predictions
 from caer.report import answers, curves, galleries, numbers, samples
 
@@ -130,6 +130,25 @@ def test_only_scores_that_the_annotations_define_have_columns(targets, heads):
     assert all(head in words for head in heads)
     assert "undefined" not in words
     assert ("Inside" in words) == ("Inside" in heads)
+
+
+def test_known_numbers_and_intervals_beside_each_other_say_of_how_many_rows_each_score_is():
+    task = number_rows([[20, 20]] * 3 + [[20, 29]] * 5, [22.0] * 8)
+    summary = number_summary(task)
+    assert (summary["rows"]["all"]["n"], summary["rows"]["all"]["known"]) == (8, 3)
+    page = " ".join(Reader(" ".join(numbers.number_sections("age", summary, numbers.scatter(task), several=False))).words)
+    assert page.count("(of 3)") == 2, "once for all rows, once for those with a face"
+    assert "(of 5)" in page
+    assert main_score(summary["rows"]["all"])[0] == "mae_to_midpoint", "most rows are intervals"
+    assert main_score(number_summary(number_rows([[20, 20]] * 5 + [[20, 29]] * 3, [22.0] * 8))["rows"]["all"])[0] == "mae"
+
+
+def test_answers_beyond_the_range_are_crosses_and_counted(monkeypatch):
+    labels = []
+    monkeypatch.setattr("matplotlib.axes.Axes.set_ylabel", lambda self, label: labels.append(label))
+    numbers.scatter(number_rows([[20, 20]] * 3, [22.0, 130.0, -4.0]))
+    numbers.scatter(number_rows([[20, 20]] * 3, [22.0, 100.0, 0.0]))
+    assert labels == ["predicted (years); crosses: 2 outside of the range", "predicted (years)"]
 
 
 def history(tmp_path, **columns):

@@ -9,10 +9,13 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_predictions import made_predictions
 from sklearn.metrics import average_precision_score, cohen_kappa_score
 
 from caer.evaluation import numbers, ordered, tags
 from caer.evaluation.judged import TagRows
+from caer.evaluation.predictions import task_rows
+from caer.evaluation.summary import scores
 from caer.evaluation.tag_summary import tag_scores
 from caer.tasks import multilabel, ordinal, regression
 from preprocessing.errors import UserError
@@ -195,6 +198,15 @@ def test_quadratic_kappa_by_hand():
     truth, answers = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 1, 1, 2, 0])
     assert ordered.quadratic_kappa(truth, np.eye(3)[answers]) == pytest.approx(1 - 5 / 7)
     assert ordered.within_one(truth, np.eye(3)[answers]) == pytest.approx(5 / 6)
+
+
+def test_answers_that_are_all_within_one_class_have_an_interval_all_the_same():
+    predictions = made_predictions([0, 1, 2] * 10, [0, 1, 1] * 10)
+    predictions.meta["kinds"] = {"emotion": "ordered"}
+    rows = task_rows(predictions, "emotion")
+    found = scores(rows, np.ones(30, bool))["within_one"]
+    assert found["value"] == found["high"] == 1
+    assert 0.8 < found["low"] < 1
 
 
 def test_within_one_by_hand():

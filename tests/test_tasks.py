@@ -35,6 +35,11 @@ def test_an_undeclared_class_names_file_and_row():
         task().encode(pd.Series(["sad", "joy"]), "m.parquet")
 
 
+def test_words_that_yaml_reads_as_booleans_are_refused_with_the_remedy():
+    with pytest.raises(ValueError, match=r"YAML reads yes, no, .* as booleans; put such classes in quotes"):
+        Classification(classes=[False, True])
+
+
 def test_numbers_match_their_text():
     numbered = build(Classification(classes=[0, 1]), "smile")
     assert numbered.classes == ["0", "1"]
@@ -89,9 +94,24 @@ def test_generalized_cross_entropy_becomes_cross_entropy_towards_zero_and_weighs
     torch.testing.assert_close(of_robust, of_plain * p[:, None] ** 0.7)
 
 
+def drawn(counts):
+    """Targets of so many rows of each class, each drawn once."""
+    return np.repeat(np.arange(len(counts)), counts), np.ones(sum(counts))
+
+
+def test_class_weights_go_by_what_an_epoch_draws():
+    """Ten draws of each of 10 rows are as many as one draw of each of 100."""
+    weighted = task(class_weights="inverse")
+    targets = np.repeat([0, 1, 2], [10, 100, 50])
+    weighted.fit(targets, np.where(targets == 0, 10.0, 1.0))
+    losses = weighted.loss(torch.zeros(3, 3), torch.arange(3))
+    assert losses[0] == losses[1]
+    assert losses[2] == pytest.approx(2 * losses[0].item())
+
+
 def test_generalized_cross_entropy_takes_class_weights_and_no_smoothing():
     weighted = task(loss="generalized", class_weights="inverse")
-    weighted.fit(np.array([60, 30, 10]))
+    weighted.fit(*drawn([60, 30, 10]))
     losses = weighted.loss(torch.zeros(3, 3), torch.arange(3))
     assert losses[2] > losses[1] > losses[0]
     with pytest.raises(ValueError, match="label_smoothing"):
@@ -102,7 +122,7 @@ def test_generalized_cross_entropy_takes_class_weights_and_no_smoothing():
 def test_class_weights_have_mean_one_over_the_training_rows_and_favour_the_rare(kind):
     counts = np.array([60, 30, 10])
     weighted = task(class_weights=kind)
-    weighted.fit(counts)
+    weighted.fit(*drawn(counts))
     logits = torch.zeros(3, 3)
     weights = weighted.loss(logits, torch.arange(3)) / task().loss(logits, torch.arange(3))
     assert (weights.numpy() * counts).sum() / counts.sum() == pytest.approx(1)
@@ -113,7 +133,7 @@ def test_class_weights_have_mean_one_over_the_training_rows_and_favour_the_rare(
 
 def test_a_class_without_rows_gets_weight_zero_not_infinity():
     weighted = task(class_weights="inverse")
-    weighted.fit(np.array([5, 5, 0]))
+    weighted.fit(*drawn([5, 5, 0]))
     assert weighted.loss(torch.zeros(3, 3), torch.arange(3)).tolist()[2] == 0
 
 

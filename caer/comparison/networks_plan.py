@@ -47,7 +47,10 @@ def plan_networks(config: Config, split: str) -> NetworksPlan:
         reasons = "; ".join(f"{name}: {reason}" for name, reason in left_out.items())
         raise UserError(f"{config.name}: fewer than two tasks can be compared ({reasons}); give rows that are labelled for them")
     for each in (config, *alone.values()):
-        check_stage(each, min(each.stages))
+        try:
+            check_stage(each, min(each.stages))
+        except UserError as error:
+            raise UserError(f"network {each.name}: {error}") from None
     return NetworksPlan(config, alone, left_out)
 
 

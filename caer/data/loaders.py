@@ -94,6 +94,15 @@ class StageData:
         cells = epoch_cells(sources, weights, balanced)
         return EpochBatches(cells, data.batch_size, self.config.seed, self.number)
 
+    def drawn(self, task: str) -> tuple[np.ndarray, np.ndarray]:
+        """Targets of the training rows that are labelled for a task, and how often an epoch draws each, on average [N]."""
+        draws = np.zeros(len(self.train_rows))
+        for indices, count in self.batches.cells:
+            draws[indices] = count / len(indices)
+        targets = targets_of(self.train_rows, task)
+        labelled = is_labelled(targets)
+        return targets[labelled], draws[labelled]
+
     def train_loader(self, epoch: int) -> EpochLoader:
         """An epoch's training batches; all epochs share one set of worker processes."""
         if self._train is None:

@@ -65,7 +65,7 @@ class Rows:
             "has_face": rows["status"].eq("ok") & rows["face_file"].ne(""),
         }
         for task in self.tasks.values():
-            columns |= task.encode_rows(rows, str(path))
+            columns |= task.encode_rows(rows.set_axis(rows["image"]), str(path))
         return rows.assign(**columns)
 
     def split(self, name: str) -> pd.DataFrame:

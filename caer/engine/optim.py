@@ -79,7 +79,7 @@ def match(pattern: str, names: Mapping[str, Any], where: str) -> list[str]:
         raise UserError(f"{where}: {pattern!r} is not a regular expression ({error})") from None
     found = [name for name in names if compiled.fullmatch(name)]
     if not found:
-        parts = sorted({".".join(name.split(".")[:2]) for name in names})
+        parts = sorted({".".join(name.split(".")[: 3 if ".heads." in name else 2]) for name in names})
         raise UserError(f"{where}: pattern {pattern!r} matches no parameter in full; the parts are {', '.join(parts) or 'none'}")
     return found
 

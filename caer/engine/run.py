@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -132,9 +131,10 @@ class _Fit:
         self.precision = resolve_precision(config, self.device)
         self.model, self.begun_from = self._begin() if self.checkpoint is None else self._go_on(self.checkpoint)
         self.caching_seconds = self._cached_before()
-        self.data: StageData | CachedStageData = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
+        data = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
+        self.data: StageData | CachedStageData = data
         for name, task in self.tasks.items():
-            task.fit(np.asarray(self.data.class_counts[name]))
+            task.fit(*data.drawn(name))
         self.without_value = scores_without_value(config, self.tasks, self.data.val_rows, self.data.class_counts)
         self.module = self._module()
         self.progress = Progress(stage, self.stage.epochs, config.monitor.metric)

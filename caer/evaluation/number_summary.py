@@ -31,8 +31,12 @@ def number_summary(task: NumberRows) -> Json:
 
 
 def number_scores(task: NumberRows, rows: np.ndarray) -> Json:
-    """Errors of chosen rows [N] bool, with the number of rows and of groups; `bias` is the mean of answer minus midpoint."""
-    result: Json = {"n": int(rows.sum()), "groups": len(np.unique(task.codes[rows]))}
+    """Errors of chosen rows [N] bool, with the number of rows, of those whose number is known, and of groups.
+
+    `mae` is over the known numbers, `mae_to_midpoint` and `inside` over the others; `bias` is the mean of answer minus midpoint.
+    """
+    known = int(numbers.known(task.targets[rows]).sum())
+    result: Json = {"n": int(rows.sum()), "known": known, "groups": len(np.unique(task.codes[rows]))}
     return result | _estimates(task.answers[rows], task.targets[rows], task.codes[rows])
 
 
@@ -61,8 +65,11 @@ def _branches(task: NumberRows) -> Json | None:
 
 
 def main_score(scores: Json) -> tuple[str, Json]:
-    """Name and estimate of the score to show first: MAE where numbers are known, else MAE to the midpoint."""
-    name = "mae" if scores["mae"]["value"] is not None else "mae_to_midpoint"
+    """Name and estimate of the score to show first: MAE where at least half of the numbers are known, else to the midpoint."""
+    every = int(scores["n"])
+    known = int(scores.get("known", every))  # older evaluations do not say
+    first = scores["mae"]["value"] is not None and 2 * known >= every
+    name = "mae" if first else "mae_to_midpoint"
     return name, scores[name]
 
 

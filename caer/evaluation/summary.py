@@ -71,9 +71,11 @@ def scores(task: TaskRows, rows: np.ndarray) -> Json:
     Ordered classes also have the share of answers at most one class off, and quadratic kappa.
     """
     of_confusion = {"macro_f1": metrics.macro_f1_of, "balanced_accuracy": metrics.balanced_accuracy_of}
+    shares = {"accuracy": task.correct()}
     if task.kind == "ordered":
-        of_confusion |= {"within_one": ordered.within_one_of, "quadratic_kappa": ordered.quadratic_kappa_of}
-    names = ("accuracy", *of_confusion)
+        of_confusion |= {"quadratic_kappa": ordered.quadratic_kappa_of}
+        shares |= {"within_one": np.abs(task.probabilities.argmax(1) - task.targets) <= 1}
+    names = (*shares, *of_confusion)
     result: Json = {"n": int(rows.sum()), "groups": len(np.unique(task.codes[rows]))}
     if not rows.any():
         return result | {name: Estimate(math.nan).to_json() for name in names}
@@ -83,7 +85,8 @@ def scores(task: TaskRows, rows: np.ndarray) -> Json:
         return np.stack([score(confusion) for score in of_confusion.values()], axis=-1)
 
     others = statistics.bootstrap(_cells(task, rows), task.codes[rows], statistic)
-    estimates = [statistics.share(task.correct()[rows], task.codes[rows]), *map(statistics.varied, others)]
+    of_rows = [statistics.share(right[rows], task.codes[rows]) for right in shares.values()]
+    estimates = [*of_rows, *map(statistics.varied, others)]
     return result | {name: estimate.to_json() for name, estimate in zip(names, estimates, strict=True)}
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from caer.config import load_config
+from caer.engine.provenance import answering_hash
 from caer.evaluation.calibration import fit_temperature, rescale
 from caer.evaluation.predictions import Predictions, read_predictions, task_rows
 from preprocessing.errors import UserError
@@ -15,18 +17,20 @@ from preprocessing.files import sha256_file
 
 
 def fitted_temperatures(stage: Path) -> dict[str, float]:
-    """By task the temperature of a stage's validation predictions; empty where there are none of these weights.
+    """By task the temperature of a stage's validation predictions; empty where there are none of these weights and settings.
 
     Args:
         stage: the stage's folder; its own `eval/` and that of the seed are looked at.
     """
-    weights = sha256_file(stage / "best.safetensors")
+    weights, settings = sha256_file(stage / "best.safetensors"), answering_hash(load_config(stage / "config.yaml"))
     for folder in (stage, stage.parent):
         try:
             predictions = read_predictions(folder / "eval" / "val" / "predictions.parquet")
         except UserError:
             continue
-        if predictions.meta.get("weights_sha256") == weights:
+        # Predictions from before settings were recorded do not say.
+        same_settings = predictions.meta.get("settings_sha256", settings) == settings
+        if predictions.meta.get("weights_sha256") == weights and same_settings:
             fitted = {name: _fit(predictions, name) for name in predictions.tasks}
             return {name: value for name, value in fitted.items() if value is not None}
     return {}

@@ -81,10 +81,15 @@ def _columns(task: Json) -> dict[str, str]:
 
 
 def _cells(columns: Mapping[str, str], scores: Json) -> list[str]:
-    return [
-        html.estimate_cell(scores[key], bar=False) if key == "inside" else in_unit(scores[key], "", signed=key == "bias")
-        for key in columns
-    ]
+    return [_cell(key, scores) for key in columns]
+
+
+def _cell(key: str, scores: Json) -> str:
+    """An estimate, and of how many of the rows it is where some numbers are known and others lie in intervals."""
+    text = html.estimate_cell(scores[key], bar=False) if key == "inside" else in_unit(scores[key], "", signed=key == "bias")
+    known, every = scores.get("known", 0), scores["n"]
+    rows = {"mae": known, "mae_to_midpoint": every - known, "inside": every - known}.get(key, every)
+    return f"{text} (of {rows:,})" if 0 < known < every and rows < every else text
 
 
 def scatter(task: NumberRows, most: int = 4000) -> bytes:
@@ -96,6 +101,9 @@ def scatter(task: NumberRows, most: int = 4000) -> bytes:
     axes.plot([low, high], [low, high], color=COLOURS["ideal"], linewidth=1, linestyle=(0, (4, 3)))
     spans = ~numbers.known(targets)
     strength = float(np.clip(60 / max(len(shown), 1), 0.04, 0.6))
+    beyond = (answers < low) | (answers > high)
+    crossed = targets.mean(axis=1)[beyond], answers[beyond].clip(low, high)
+    axes.scatter(*crossed, s=18, color=COLOURS["ink"], marker="x", clip_on=False, linewidths=1)
     axes.hlines(answers[spans], targets[spans, 0], targets[spans, 1], color=COLOURS["fused"], alpha=strength, linewidth=1)
     axes.scatter(targets.mean(axis=1), answers, 8, color=COLOURS["fused"], alpha=min(1, 4 * strength), linewidths=0)
     for place, (lower, median, upper) in middles(task):
@@ -104,7 +112,8 @@ def scatter(task: NumberRows, most: int = 4000) -> bytes:
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     unit = f" ({task.unit})" if task.unit else ""
     axes.set_xlabel(("annotated, intervals at their midpoint" if spans.any() else "annotated") + unit)
-    axes.set_ylabel(f"predicted{unit}")
+    crosses = f"; crosses: {beyond.sum():,} outside of the range" if beyond.any() else ""
+    axes.set_ylabel(f"predicted{unit}{crosses}")
     return png(figure)
 
 

@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from caer.evaluation import metrics
-from caer.tasks.base import Task, TaskConfig
+from caer.tasks.base import Task, TaskConfig, place
 from preprocessing.errors import UserError
 from preprocessing.labels import number_of, text_of
 
@@ -28,10 +28,12 @@ class ClassNames(TaskConfig):
     @field_validator("classes", mode="before")
     @classmethod
     def _as_strings(cls, classes: object) -> object:
-        # YAML reads 0, 1 as integers; manifests hold strings. `yes` and `no`, which it reads as booleans, are an error.
+        # YAML reads 0, 1 as integers; manifests hold strings.
         if not isinstance(classes, list):
             return classes
-        return [text_of(c) if isinstance(c, int | float) and not isinstance(c, bool) else c for c in classes]
+        if any(isinstance(c, bool) for c in classes):
+            raise ValueError("YAML reads yes, no, on, off, true and false as booleans; put such classes in quotes")
+        return [text_of(c) if isinstance(c, int | float) else c for c in classes]
 
     @field_validator("classes")
     @classmethod
@@ -45,7 +47,8 @@ class OneOfClasses(ClassNames):
     """Settings of a task whose answer is one of the classes."""
 
     class_weights: Literal["none", "inverse", "effective"] = "none"
-    """Weigh a sample's loss by its class: by inverse frequency, or by the effective number of samples; mean 1 over train."""
+    """Weigh a sample's loss by its class: by inverse frequency, or by the effective number of samples; mean 1 over an epoch.
+    What counts is what an epoch draws: a source's weight and `data.balanced_sampling` are in it."""
     effective_beta: float = Field(0.999, gt=0, lt=1)
     edges: list[float] = []
     """Rising numbers that cut a numeric annotation (years) into the classes: class k from edge k to below edge k + 1."""
@@ -59,12 +62,12 @@ class OneOfClasses(ClassNames):
         return self
 
 
-def encode_each(series: pd.Series, missing: float, read: Callable[[int, str], int]) -> np.ndarray:
-    """Annotations -> targets [N] int64: what `read(row, text)` makes of each, `missing` where there is none."""
+def encode_each(series: pd.Series, missing: float, read: Callable[[str, str], int]) -> np.ndarray:
+    """Annotations -> targets [N] int64: what `read(place, text)` makes of each, `missing` where there is none."""
     targets = np.full(len(series), missing, dtype=np.int64)
     for row, value in enumerate(series.tolist()):
         if not (pd.isna(value) or value == ""):
-            targets[row] = read(row, text_of(value) if isinstance(value, int | float) else str(value))
+            targets[row] = read(place(series, row), text_of(value) if isinstance(value, int | float) else str(value))
     return targets
 
 
@@ -79,12 +82,12 @@ class ClassTask(Task):
         self.classes = list(config.classes)
         self._weights: Tensor | None = None
 
-    def fit(self, counts: np.ndarray) -> None:
-        """Turn the training rows' class counts [K] into weights of mean 1 over those rows."""
+    def fit(self, targets: np.ndarray, draws: np.ndarray) -> None:
+        """Turn what an epoch draws of each class into weights of mean 1 over an epoch."""
         kind = self.config.class_weights
         if kind == "none":
             return
-        counts = np.asarray(counts, dtype=np.float64)
+        counts = np.bincount(targets, draws, len(self.classes))
         seen = counts > 0
         beta = self.config.effective_beta
         rarity = counts if kind == "inverse" else (1 - beta**counts) / (1 - beta)
@@ -118,12 +121,12 @@ class ClassTask(Task):
         """Class names -> indices [N] int64, -1 where there is none; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}
 
-        def read(row: int, name: str) -> int:
+        def read(at: str, name: str) -> int:
             if self.config.edges:
-                return self._between(name, f"{where}: row {row}")
+                return self._between(name, f"{where}: {at}")
             if name not in index:
                 raise UserError(
-                    f"{where}: row {row} has {self.column} = {name!r}; task {self.name!r} declares {', '.join(self.classes)}"
+                    f"{where}: {at} has {self.column} = {name!r}; task {self.name!r} declares {', '.join(self.classes)}"
                 )
             return index[name]
 

@@ -16,6 +16,12 @@ Kind = Literal["classes", "ordered", "tags", "number"]
 K tags; a number."""
 
 
+def place(annotations: pd.Series | pd.DataFrame, row: int) -> str:
+    """`row 3 (a.jpg)`, for errors: rows count from 0; the photo is named where the index holds photos."""
+    photo = annotations.index[row]
+    return f"row {row} ({photo})" if isinstance(photo, str) else f"row {row}"
+
+
 class TaskConfig(StrictModel):
     """What every task type has; its own `Config` adds to it."""
 
@@ -68,9 +74,9 @@ class Task(ABC):
         """A classifier from pooled features [B, in_dim] to logits [B, out_dim]."""
         return nn.Linear(in_dim, self.out_dim)
 
-    def fit(self, counts: np.ndarray) -> None:
-        """Take what the loss needs from the training rows, as `count` gives it."""
-        del counts
+    def fit(self, targets: np.ndarray, draws: np.ndarray) -> None:
+        """Take what the loss needs from the labelled training rows: their targets [N], and how often an epoch draws each [N]."""
+        del targets, draws
 
     @abstractmethod
     def count(self, targets: np.ndarray) -> list[Any]:

@@ -75,12 +75,12 @@ class MultiLabel(Task):
         """Joined tags -> whole numbers [N] int64 with a bit for each, -1 where there is no annotation; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}
 
-        def read(row: int, text: str) -> int:
+        def read(at: str, text: str) -> int:
             names = [] if text == self.config.none else [name.strip() for name in text.split(self.config.separator)]
             unknown = [name for name in names if name not in index]
             if unknown:
                 raise UserError(
-                    f"{where}: row {row} has {self.column} = {text!r}, and {unknown[0]!r} is no tag; task {self.name!r} declares "
+                    f"{where}: {at} has {self.column} = {text!r}, and {unknown[0]!r} is no tag; task {self.name!r} declares "
                     f"{', '.join(self.classes)} (joined by {self.config.separator!r}) or {self.config.none!r}"
                 )
             return sum(1 << index[name] for name in set(names))

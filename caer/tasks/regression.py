@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from caer.evaluation import numbers
-from caer.tasks.base import Kind, Task, TaskConfig
+from caer.tasks.base import Kind, Task, TaskConfig, place
 from preprocessing.errors import UserError
 
 
@@ -97,7 +97,7 @@ class Regression(Task):
             row = int(wrong[0])
             found = series.tolist()[row]
             raise UserError(
-                f"{where}: row {row} has {str(series.name).removeprefix('label_')} = {found!r}; task {self.name!r} "
+                f"{where}: {place(series, row)} has {str(series.name).removeprefix('label_')} = {found!r}; task {self.name!r} "
                 f"declares numbers from {self.low:g} to {self.high:g} {self.config.unit}".rstrip()
                 + f" (tasks.{self.name}.range)"
             )
@@ -113,14 +113,14 @@ class Regression(Task):
         if len(turned):
             row = int(turned[0])
             raise UserError(
-                f"{where}: row {row} has an interval of {self.name} from {low[row]:g} to {high[row]:g}; swap the ends"
+                f"{where}: {place(rows, row)} has an interval of {self.name} from {low[row]:g} to {high[row]:g}; swap the ends"
             )
         empty = np.flatnonzero((low == high) & opened)
         if len(empty):
             row = int(empty[0])
             raise UserError(
-                f"{where}: row {row} has an open interval of {self.name} that begins where the range ends, at {low[row]:g}; "
-                f"widen tasks.{self.name}.range"
+                f"{where}: {place(rows, row)} has an open interval of {self.name} that begins where the range ends, at "
+                f"{low[row]:g}; widen tasks.{self.name}.range"
             )
         known = ~np.isnan(exact)
         low, high = np.where(known, exact, low), np.where(known, exact, high)
