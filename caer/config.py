@@ -4,6 +4,8 @@ Enters: a YAML path and `--set key.sub=value` overrides. Leaves: a frozen `Confi
 an error that names the key.
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -392,6 +394,12 @@ class Config(StrictModel):
         if number not in self.stages:
             raise UserError(f"stage {number} is not declared; {self.name} declares {', '.join(map(str, sorted(self.stages)))}")
         return self.stages[number]
+
+    @property
+    def answering_hash(self) -> str:
+        """SHA-256 of the settings that decide, beside the weights, what a trained network answers."""
+        settings = self.model_dump(mode="json", include={"tasks": True, "model": True, "data": {"image_size", "mask", "no_face"}})
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @property
     def uses_holdout(self) -> bool:

@@ -1,7 +1,5 @@
 """Where a stage's numbers come from, and whether a folder's contents belong to the settings at hand."""
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -113,12 +111,6 @@ def relevant(config: Config, stage: int) -> dict[str, Any]:
     if not config.uses_holdout:
         settings["data"].pop("holdout_fraction")
     return dict(_flatten(settings))
-
-
-def answering_hash(config: Config) -> str:
-    """SHA-256 of the settings that decide, beside the weights, what a trained network answers."""
-    settings = config.model_dump(mode="json", include={"tasks": True, "model": True, "data": {"image_size", "mask", "no_face"}})
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def weight_files(config: Config, stage: int) -> dict[str, Path]:

@@ -21,7 +21,7 @@ import pandas as pd
 from caer.data.rows import Rows, protocol_hash
 from caer.engine.checkpoint import LoadedRun, load_run
 from caer.engine.precision import resolve_device
-from caer.engine.provenance import answering_hash, code_and_machine, commit
+from caer.engine.provenance import code_and_machine, commit
 from caer.evaluation import ceilings, subgroups, summary
 from caer.evaluation.judged import judged_rows
 from caer.evaluation.ledger import record_look
@@ -188,7 +188,7 @@ def _origin(loaded: LoadedRun, rows: Rows) -> dict[str, Any]:
     """What predictions depend on: stored ones are used again where it is unchanged."""
     return {
         "weights_sha256": sha256_file(loaded.folder / "best.safetensors"),
-        "settings_sha256": answering_hash(loaded.config),
+        "settings_sha256": loaded.config.answering_hash,
         "manifest_hashes": [manifest.meta.get("row_hash") for manifest in rows.manifests],
     }
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from caer.config import load_config
-from caer.engine.provenance import answering_hash
 from caer.evaluation.calibration import fit_temperature, rescale
 from caer.evaluation.predictions import Predictions, read_predictions, task_rows
 from preprocessing.errors import UserError
@@ -22,7 +21,7 @@ def fitted_temperatures(stage: Path) -> dict[str, float]:
     Args:
         stage: the stage's folder; its own `eval/` and that of the seed are looked at.
     """
-    weights, settings = sha256_file(stage / "best.safetensors"), answering_hash(load_config(stage / "config.yaml"))
+    weights, settings = sha256_file(stage / "best.safetensors"), load_config(stage / "config.yaml").answering_hash
     for folder in (stage, stage.parent):
         try:
             predictions = read_predictions(folder / "eval" / "val" / "predictions.parquet")
