@@ -29,10 +29,10 @@ class Unit:
     stratum: str
 
 
-def units(samples: Sequence[RawSample]) -> list[Unit]:
-    """The samples' groups (a sample without one stands alone), each with its most frequent label as stratum."""
+def units(samples: Sequence[RawSample], by: str | None) -> list[Unit]:
+    """The samples' groups (a sample without one stands alone), each with its most frequent label of task `by` as stratum."""
     members: dict[str, list[str]] = defaultdict(list)
-    for sample, stratum in zip(samples, _strata(samples), strict=True):
+    for sample, stratum in zip(samples, _strata(samples, by), strict=True):
         members[unit_key(sample)].append(stratum)
     return [Unit(key, len(group), _most_frequent(group)) for key, group in members.items()]
 
@@ -43,22 +43,26 @@ def unit_key(sample: RawSample) -> str:
 
 
 def stratifying_task(samples: Sequence[RawSample]) -> str | None:
-    """The first task whose labels are classes or numbers; None where all are texts that hardly repeat, such as names."""
+    """The first task by whose labels samples can be split alike; None where there is none.
+
+    Most samples have such a label, not all the same, and texts repeat: they are not names or dates.
+    """
     places: dict[str, int] = {}
     for sample in samples:
         for place, task in enumerate(sample.labels):
             places[task] = max(place, places.get(task, 0))
     for task in sorted(places, key=lambda task: (places[task], task)):
-        texts = [label for sample in samples if isinstance(label := sample.labels.get(task), str)]
-        if len(set(texts)) <= max(MANY, len(texts) / USUAL):
+        labels = [sample.labels[task] for sample in samples if task in sample.labels]
+        texts = [label for label in labels if isinstance(label, str)]
+        several, most = len(set(labels)) > 1, 2 * len(labels) > len(samples)
+        if several and most and len(set(texts)) <= max(MANY, len(texts) / USUAL):
             return task
     return None
 
 
-def _strata(samples: Sequence[RawSample]) -> list[str]:
+def _strata(samples: Sequence[RawSample], by: str | None) -> list[str]:
     """The label by which each sample is split; its tenth where the task's labels are numbers of many values, such as ages."""
-    task = stratifying_task(samples)
-    labels = [sample.labels.get(task or "", "") for sample in samples]
+    labels = ["" if by is None else sample.labels.get(by, "") for sample in samples]
     values = sorted(label for label in labels if not isinstance(label, str))
     if len(set(values)) <= MANY:
         return [str(label) for label in labels]
@@ -105,18 +109,22 @@ def _shares(sizes: Mapping[str, int], wanted: int) -> dict[str, int]:
     return shares
 
 
-def split_off(samples: Sequence[RawSample], origin: str, target: str, wanted: int, salt: str) -> list[RawSample]:
-    """Move about `wanted` samples of the split `origin` to `target`; the order of the samples stays."""
-    chosen = take(units([s for s in samples if s.split == origin]), wanted, salt)
+def split_off(
+    samples: Sequence[RawSample], origin: str, target: str, wanted: int, *, by: str | None, salt: str
+) -> list[RawSample]:
+    """Move about `wanted` samples of the split `origin` to `target`, alike in each value of task `by`; their order stays."""
+    chosen = take(units([s for s in samples if s.split == origin], by), wanted, salt)
     return [replace(s, split=target) if s.split == origin and unit_key(s) in chosen else s for s in samples]
 
 
-def hash_split(samples: Sequence[RawSample], fractions: tuple[float, float, float], salt: str) -> list[RawSample]:
-    """Give samples without a split one of train, val, test by `fractions`."""
+def hash_split(
+    samples: Sequence[RawSample], fractions: tuple[float, float, float], *, by: str | None, salt: str
+) -> list[RawSample]:
+    """Give samples without a split one of train, val, test by `fractions`, alike in each value of task `by`."""
     n = len(samples)
     samples = [replace(s, split="train") for s in samples]
-    samples = split_off(samples, "train", "test", round(n * fractions[2]), f"{salt} test")
-    return split_off(samples, "train", "val", round(n * fractions[1]), f"{salt} val")
+    samples = split_off(samples, "train", "test", round(n * fractions[2]), by=by, salt=f"{salt} test")
+    return split_off(samples, "train", "val", round(n * fractions[1]), by=by, salt=f"{salt} val")
 
 
 def fixed_split(samples: Sequence[RawSample], fractions: tuple[float, float, float], salt: str) -> list[RawSample]:

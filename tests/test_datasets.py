@@ -14,7 +14,7 @@ from preprocessing.datasets import dataframe, genki4k, image_folder
 from preprocessing.datasets.base import locate
 from preprocessing.errors import UserError
 from preprocessing.fingerprint import clusters
-from preprocessing.split import fixed_split, hash_split, split_off, take, unit_key, units
+from preprocessing.split import fixed_split, hash_split, split_off, stratifying_task, take, unit_key, units
 from preprocessing.types import RawSample
 
 
@@ -142,6 +142,34 @@ def test_marks_of_missing_numbers_are_missing_among_numbers_only(tmp_path):
     assert [labels.get("age") for labels in found] == [31.0, None, None, 4.0]
 
 
+def made_labels(n, **tasks):
+    return [
+        RawSample("s", f"{i}.jpg", "", labels={name: label for name, of in tasks.items() if (label := of(i)) is not None})
+        for i in range(n)
+    ]
+
+
+@pytest.mark.parametrize(
+    "useless",
+    [
+        lambda i: f"name {i}",
+        lambda i: "x" if i < 3 else None,
+        lambda i: "everywhere",
+        lambda i: f"2026-01-{i % 28:02d}" if i < 120 else None,
+    ],
+)
+def test_a_task_that_cannot_part_samples_alike_gives_way_to_the_next(useless):
+    assert stratifying_task(made_labels(200, first=useless, mood=lambda i: "ab"[i % 2])) == "mood"
+
+
+def test_the_task_to_split_by_is_the_same_for_test_and_val():
+    """30 classes of 10 are just enough; of the 270 rows that test leaves they would not be."""
+    config = dataframe.Config(root=Path())
+    split = config.complete(made_labels(300, mood=lambda i: f"mood {i % 30}"), notes := {})
+    assert {Counter(s.split for s in split if s.labels["mood"] == f"mood {i}")["val"] for i in range(30)} == {1}
+    assert notes["splits"].endswith("alike in each value of mood")
+
+
 def test_a_column_of_numbers_with_a_text_is_noted(tmp_path):
     (tmp_path / "labels.csv").write_text("path,age\n1.jpg,31\n2.jpg,NA\n3.jpg,old\n4.jpg,4\n5.jpg,5\n")
     dataset = dataframe.build(dataframe.Config(root=tmp_path))
@@ -223,7 +251,7 @@ def made(n: int, groups: int = 0) -> list[RawSample]:
 
 def test_splits_keep_shares_groups_and_do_not_depend_on_order():
     samples = made(900, groups=40)
-    split = {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), "x")}
+    split = {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), by="t", salt="x")}
     assert Counter(split.values()) == {"train": 630, "val": 90, "test": 180}
     test = Counter(s.labels["t"] for s in samples if split[s.image] == "test")
     assert abs(test["b"] - 60) <= 10  # a group of both classes goes as a whole
@@ -231,8 +259,8 @@ def test_splits_keep_shares_groups_and_do_not_depend_on_order():
     for s in samples:
         together.setdefault(unit_key(s), set()).add(split[s.image])
     assert all(len(splits) == 1 for splits in together.values())
-    assert {s.image: s.split for s in hash_split(samples[::-1], (0.7, 0.1, 0.2), "x")} == split
-    assert {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), "y")} != split
+    assert {s.image: s.split for s in hash_split(samples[::-1], (0.7, 0.1, 0.2), by="t", salt="x")} == split
+    assert {s.image: s.split for s in hash_split(samples, (0.7, 0.1, 0.2), by="t", salt="y")} != split
 
 
 def test_a_fixed_split_depends_on_the_unit_alone_and_has_about_its_shares():
@@ -248,21 +276,21 @@ def test_a_fixed_split_depends_on_the_unit_alone_and_has_about_its_shares():
 
 def test_numbers_of_many_values_are_split_over_their_whole_range():
     ages = [RawSample("s", f"{i}.jpg", "", labels={"age": 20 + i / 10}) for i in range(500)]
-    test = [s.labels["age"] for s in hash_split(ages, (0.8, 0.1, 0.1), "x") if s.split == "test"]
+    test = [s.labels["age"] for s in hash_split(ages, (0.8, 0.1, 0.1), by="age", salt="x") if s.split == "test"]
     assert len(test) == 50
     assert Counter(int((age - 20) // 5) for age in test) == dict.fromkeys(range(10), 5)
 
 
 def test_take_is_exact_and_bounded():
-    everything = units(made(101))
+    everything = units(made(101), "t")
     assert len(take(everything, 10, "x")) == 10
     assert len(take(everything, 1000, "x")) == 101
     assert take([], 5, "x") == set()
 
 
 def test_splitting_off_leaves_other_splits_alone():
-    samples = hash_split(made(100), (0.5, 0.0, 0.5), "x")
-    after = split_off(samples, "train", "val", 10, "v")
+    samples = hash_split(made(100), (0.5, 0.0, 0.5), by="t", salt="x")
+    after = split_off(samples, "train", "val", 10, by="t", salt="v")
     assert Counter(s.split for s in after) == {"train": 40, "val": 10, "test": 50}
     assert [s.image for s in after] == [s.image for s in samples]
 

@@ -66,6 +66,9 @@ def test_what_the_filters_leave_out_is_counted(tmp_path):
     table(tmp_path, [row(second=2.5)])
     with pytest.raises(UserError, match=r"\(second face above 0: 1\); raise dataset\.max_second_face_score"):
         read(tmp_path)
+    table(tmp_path, [row("")])
+    with pytest.raises(UserError, match=r"\(no path: 1\); fetch the table again"):
+        read(tmp_path)
 
 
 def test_ages_from_old_to_young_are_refused(tmp_path):

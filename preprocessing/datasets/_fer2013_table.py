@@ -46,7 +46,8 @@ def unpack(table: Path, folder: Path) -> None:
                 raise UserError(
                     f"{folder}: holds the pictures of another table; delete it, or name another with dataset.unpacked"
                 )
-            if found.get("complete") == sum(1 for _ in folder.glob("*/*/*.png")):
+            pictures_there = sum(1 for _ in folder.glob("*/*/*.png"))
+            if found.get("complete") and found["complete"] <= pictures_there:
                 return
         elif any(entry.name != ".lock" for entry in folder.iterdir()):
             raise UserError(f"{folder}: holds other files; name an empty folder with dataset.unpacked")

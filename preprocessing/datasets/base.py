@@ -86,18 +86,19 @@ class SplitConfig(BaseConfig):
         """Give every sample a split; says in `notes` what was added."""
         declared = {s.split for s in samples} - {""}
         if not declared:
-            notes["splits"] = "train/val/test by hash, shares " + "/".join(f"{f:g}" for f in self.fractions) + _alike(samples)
-            return hash_split(samples, self.fractions, self.source)
+            by = stratifying_task(samples)
+            notes["splits"] = "train/val/test by hash, shares " + "/".join(f"{f:g}" for f in self.fractions) + _alike(by)
+            return hash_split(samples, self.fractions, by=by, salt=self.source)
         if "train" in declared and "val" not in declared and self.val_fraction:
             train = [s for s in samples if s.split == "train"]
-            notes["splits"] = f"val is {self.val_fraction:g} of train, by hash" + _alike(train)
-            return split_off(samples, "train", "val", round(len(train) * self.val_fraction), f"{self.source} val")
+            by, wanted = stratifying_task(train), round(len(train) * self.val_fraction)
+            notes["splits"] = f"val is {self.val_fraction:g} of train, by hash" + _alike(by)
+            return split_off(samples, "train", "val", wanted, by=by, salt=f"{self.source} val")
         return list(samples)
 
 
-def _alike(samples: Sequence[RawSample]) -> str:
-    task = stratifying_task(samples)
-    return f", alike in each value of {task}" if task else ", whatever the labels: no task has classes"
+def _alike(by: str | None) -> str:
+    return f", alike in each value of {by}" if by else ", whatever the labels"
 
 
 def split_name(given: str) -> str | None:

@@ -106,7 +106,7 @@ class CaerS:
         samples = [self._sample(frame, split) for frame, split in sorted(splits.items())]
         if "val" not in splits.values() and self.config.val_fraction:
             wanted = round(self.config.val_fraction * sum(s.split == "train" for s in samples))
-            samples = split_off(samples, "train", "val", wanted, f"{self.config.source} val")
+            samples = split_off(samples, "train", "val", wanted, by="emotion", salt=f"{self.config.source} val")
         self._note(name, samples, sorted(splits), there)
         yield from samples
 

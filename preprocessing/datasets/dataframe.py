@@ -24,7 +24,7 @@ PATH_NAMES = ("path", "image", "file", "filename", "image_path", "file_name")
 TABLE_SUFFIXES = (".csv", ".tsv", ".parquet")
 MISSING = frozenset({"na", "n/a", "<na>", "null", "none", "?", "-"})
 """What stands for a number that is not known; among texts each is a text like others."""
-NAMELESS = re.compile(r"Unnamed: \d+")
+NAMELESS = re.compile(r"Unnamed: \d+(\.\d+)?")
 """How pandas calls a column without a name: mostly the number of the line, which `to_csv` writes unless told otherwise."""
 
 
@@ -166,7 +166,7 @@ def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             frame = pd.read_parquet(path)
-            if frame.index.name is not None:
+            if any(name is not None for name in frame.index.names):
                 frame = frame.reset_index()
         else:
             separator = "\t" if path.suffix.lower() == ".tsv" else ","

@@ -27,7 +27,9 @@ JOINT = "test"
 PREFIXES = {"PublicTest_": "val", "PrivateTest_": "test"}
 """Beginning of a name -> split, in the copies that have one folder `test` for both."""
 PUBLISHED = {"train": 28_709, "val": 3_589, "test": 3_589}
-LAYOUT = "train/, public_test/, private_test/ with one folder an emotion, or fer2013.csv with emotion,pixels,Usage"
+LAYOUT = (
+    "train/, public_test/, private_test/ (or train/, test/) with one folder an emotion, or fer2013.csv with emotion,pixels,Usage"
+)
 
 
 class Config(BaseConfig):

@@ -55,9 +55,9 @@ class Genki4k:
             raise UserError(f"{self.table}: {len(samples)} lines; more than the {self.config.test} test photos are needed")
         samples = self._grouped(samples)
         name = self.config.source
-        samples = split_off(samples, "train", "test", self.config.test, f"{name} test")
+        samples = split_off(samples, "train", "test", self.config.test, by="smile", salt=f"{name} test")
         val = round((len(samples) - self.config.test) * self.config.val_fraction)
-        yield from split_off(samples, "train", "val", val, f"{name} val")
+        yield from split_off(samples, "train", "val", val, by="smile", salt=f"{name} val")
 
     def _sample(self, number: int, fields: list[str]) -> RawSample:
         try:

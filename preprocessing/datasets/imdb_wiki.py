@@ -29,6 +29,12 @@ TABLES = ("imdb", "wiki")
 SALT = "imdb_wiki"
 """Of the hash of a name; not the source's name, which may differ between the tables."""
 COLUMNS = ("dob", "photo_taken", "full_path", "gender", "name", "face_score", "second_face_score")
+REMEDIES = {
+    "path": "fetch the table again",
+    "face": "lower dataset.min_face_score",
+    "second": "raise dataset.max_second_face_score",
+}
+"""By reason why a photo is left out, what brings such photos back."""
 GENDERS = {0.0: "female", 1.0: "male"}
 DAYS = 365.2425
 """Of a year, on average."""
@@ -73,17 +79,16 @@ class ImdbWiki:
         samples, fate = [], Counter[str]()
         for row in range(len(columns["full_path"])):
             cells = {name: column[row] for name, column in columns.items()}
-            reason = self._reason_to_leave_out(cells)
-            if reason:
+            if reason := self._reason_to_leave_out(cells):
                 fate[reason] += 1
             else:
                 samples.append(self._sample(cells))
+        words = self._words()
         if fate:
-            self.notes["left out"] = dict(sorted(fate.items()))
+            self.notes["left out"] = {words[reason]: n for reason, n in sorted(fate.items())}
         if not samples:
-            fates = ", ".join(f"{reason}: {n}" for reason, n in fate.most_common())
-            second = fates.startswith("second")
-            remedy = "raise dataset.max_second_face_score" if second else "lower dataset.min_face_score"
+            fates = ", ".join(f"{words[reason]}: {n}" for reason, n in fate.most_common()) or "it lists none"
+            remedy = REMEDIES[fate.most_common(1)[0][0] if fate else "path"]
             raise UserError(f"{self.table}: none of its {sum(fate.values())} photos is left ({fates}); {remedy}")
         for task in ("age", "gender"):
             self.notes[f"without {task}"] = sum(task not in s.labels for s in samples)
@@ -95,12 +100,14 @@ class ImdbWiki:
 
     def _reason_to_leave_out(self, cells: Mapping[str, Any]) -> str:
         if not cells["full_path"]:
-            return "no path"
+            return "path"
         if not cells["face_score"] >= self.config.min_face_score:
-            return f"face score below {self.config.min_face_score:g}"
-        if cells["second_face_score"] > self.config.max_second_face_score:
-            return f"second face above {self.config.max_second_face_score:g}"
-        return ""
+            return "face"
+        return "second" if cells["second_face_score"] > self.config.max_second_face_score else ""
+
+    def _words(self) -> dict[str, str]:
+        first, second = self.config.min_face_score, self.config.max_second_face_score
+        return {"path": "no path", "face": f"face score below {first:g}", "second": f"second face above {second:g}"}
 
     def _sample(self, cells: Mapping[str, Any]) -> RawSample:
         labels: dict[str, Label] = {}
