@@ -324,7 +324,7 @@ class Monitor(StrictModel):
     """`TASK/METRIC`, `loss`, or `mean` over the metrics in `of`."""
     mode: Literal["max", "min"] = "max"
     of: list[str] = []
-    """`TASK/METRIC`s whose mean is the score; a task that no validation row is labelled for does not count."""
+    """`TASK/METRIC`s whose mean is the score; one that the rows give no value does not count."""
 
     @model_validator(mode="after")
     def _mean_of_something(self) -> Self:
@@ -398,7 +398,9 @@ class Config(StrictModel):
     @property
     def answering_hash(self) -> str:
         """SHA-256 of the settings that decide, beside the weights, what a trained network answers."""
-        settings = self.model_dump(mode="json", include={"tasks": True, "model": True, "data": {"image_size", "mask", "no_face"}})
+        # Without defaults, so that an option of a later version, left alone, changes nothing.
+        settings = self.model_dump(mode="json", include={"tasks", "model"}, exclude_defaults=True)
+        settings |= self.data.model_dump(mode="json", include={"image_size", "mask", "no_face"}, exclude_defaults=True)
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
     @property

@@ -1,6 +1,6 @@
 """Which of several processes that train together this is. One alone is the first of one.
 
-Enters: the variables that torchrun sets (or SLURM, before it). Imports nothing heavy.
+Enters: the variables that torchrun sets. Imports nothing heavy.
 """
 
 import os
@@ -8,7 +8,7 @@ import os
 
 def rank() -> int:
     """Number of this process among all of them, from 0."""
-    return int(os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")))
+    return int(os.environ.get("RANK", "0"))
 
 
 def world_size() -> int:

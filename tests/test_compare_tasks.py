@@ -154,7 +154,8 @@ def test_each_network_has_its_epochs_updates_and_origin(compared, tmp_path):
     assert [(network.epochs, network.updates) for network in comparison.networks] == [(2, 4), (2, 2), (2, 2)]
     for network, folder in zip(comparison.networks, comparison.runs, strict=True):
         first, facts = (read_provenance(Path(folder).parent / f"stage{number}") for number in config.stages)
-        assert (network.commit, network.machine) == (facts["commit"], facts["machine"])
+        assert network.commits == [first["commit"], facts["commit"]]
+        assert network.machines == [first["machine"], facts["machine"]]
         assert network.seconds == round(first["seconds"] + facts["seconds"], 3)
         assert network.weights_sha256 == facts["weights_sha256"]
         assert network.manifest_hashes == [source["row_hash"] for source in facts["manifests"]]
@@ -217,8 +218,8 @@ def made_network(**changes):
         "updates": 30,
         "seconds": 60.0,
         "caching_seconds": 0.0,
-        "commit": "a" * 40,
-        "machine": MACHINE,
+        "commits": ["a" * 40],
+        "machines": [MACHINE],
         "judged_by": "a" * 40,
         "row_hash": "r",
         "protocol_hash": "p",
@@ -243,7 +244,7 @@ def test_networks_of_one_commit_and_machine_need_no_note():
 
 
 def test_other_commits_and_machines_are_said():
-    elsewhere = {"commit": "b" * 40 + "+changes", "machine": MACHINE | {"gpu": "G"}}
+    elsewhere = {"commits": ["a" * 40, "b" * 40 + "+changes"], "machines": [MACHINE, MACHINE | {"gpu": "G"}]}
     assert notes(made_comparison({}, elsewhere)) == [
         "Training times do not compare: the networks were trained on different machines (P, 2 cores; P, 2 cores, G).",
         "The networks were trained at different commits: aaaaaaaaaaaa, bbbbbbbbbbbb+changes.",
@@ -279,7 +280,7 @@ def test_cached_features_count_as_training_where_they_are_recorded(tmp_path, nam
         2 * len(config.stages),
         run.stage * 2 - 1,
     )
-    assert network.commit is None
+    assert network.commits == [None] * len(config.stages)
 
 
 def stages(config, folder, recorded):
@@ -319,6 +320,8 @@ def test_a_wrong_split_is_refused(data, tmp_path, untrained, split, message):
     ("override", "message"),
     [
         ("data.balanced_sampling=true", "would differ in more than their tasks; set it to false"),
+        ("stages.2.data=holdout", "would hold out other rows in each network of its own"),
+        ("stages.2.trainable=['face\\.heads\\.smile\\..*']", r"network faces_shared_only_age: .*pattern .* matches no parameter"),
         ("tasks.emotion.optional=false", r"the label column 'emotion'"),
         ("stages.1.groups=[{pattern: 'face\\.heads\\.smile\\..*', lr: 1.0e-3}]", "groups: pattern .* matches no parameter"),
         (
@@ -346,9 +349,7 @@ def test_a_task_without_rows_to_be_judged_on_is_refused_unless_it_is_optional(da
 
 def test_a_score_that_intervals_cannot_have_is_refused(data, tmp_path, untrained):
     monitor = {"metric": "mean", "mode": "min", "of": ["smile/nll", "age/mae"]}
-    with pytest.raises(
-        UserError, match=r"network faces_shared_only_age: .*monitor 'age/mae' has no value: of its validation rows no number"
-    ):
+    with pytest.raises(UserError, match=r"network faces_shared_only_age: monitor 'age/mae' has no value: val has intervals only"):
         compare_networks(small(data, tmp_path, monitor=monitor))
 
 

@@ -15,7 +15,14 @@ from caer.evaluation import ceilings, metrics, subgroups, summary
 from caer.evaluation.console import summary_lines
 from caer.evaluation.evaluate import evaluate_run
 from caer.evaluation.ledger import read_ledger, record_look
-from caer.evaluation.predictions import Predictions, group_names, read_predictions, task_rows, write_predictions
+from caer.evaluation.predictions import (
+    Predictions,
+    group_names,
+    read_predictions,
+    same_origin,
+    task_rows,
+    write_predictions,
+)
 from caer.predict.confidence import fitted_temperatures
 from preprocessing.demo.world import EMOTIONS, HIDDEN, PRESETS, draw_world
 from preprocessing.errors import UserError
@@ -351,6 +358,10 @@ def test_stored_answers_are_not_taken_for_those_of_other_settings(run):
     settings["data"]["workers"] += 1
     (run / "stage3/config.yaml").write_text(yaml.safe_dump(settings))
     assert fitted_temperatures(run / "stage3"), "how many processes read the photos decides no answer"
+    stored = read_predictions(run / "eval/val/predictions.parquet")
+    old = Predictions(stored.rows, {key: value for key, value in stored.meta.items() if key != "settings_sha256"})
+    assert same_origin(old.meta, {key: stored.meta[key] for key in ("weights_sha256", "settings_sha256")})
+    assert not same_origin(old.meta, {"weights_sha256": "other", "settings_sha256": "s"})
     settings["data"]["mask"]["margin"] = 0.6
     (run / "stage3/config.yaml").write_text(yaml.safe_dump(settings))
     assert not fitted_temperatures(run / "stage3")

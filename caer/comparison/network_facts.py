@@ -23,7 +23,7 @@ class Network:
         updates: optimizer steps of all epochs.
         seconds: training: all epochs with their validation, and the features that were computed once.
         caching_seconds: of these features.
-        commit, machine: of the process that trained it (the last one where it was resumed).
+        commits, machines: by stage, of the process that trained it (the last one where it was resumed).
         judged_by: commit of the process that judged it.
         row_hash, protocol_hash, weights_sha256, manifest_hashes: as in `metrics.json`.
     """
@@ -36,8 +36,8 @@ class Network:
     updates: int | None
     seconds: float | None
     caching_seconds: float | None
-    commit: str | None
-    machine: dict[str, Any] | None
+    commits: list[str | None]
+    machines: list[dict[str, Any] | None]
     judged_by: str | None
     row_hash: str
     protocol_hash: str
@@ -61,8 +61,8 @@ def network_facts(run: LoadedRun, judged: Mapping[str, Any]) -> Network:
         updates=sum(int(history[-1]["global_step"]) for history in histories) if all(histories) else None,
         seconds=None if cached is None else round(sum(facts["seconds"] for facts in stages) + cached, 3),
         caching_seconds=cached,
-        commit=run.meta.get("commit"),
-        machine=run.meta.get("machine"),
+        commits=[facts.get("commit") for facts in stages],
+        machines=[facts.get("machine") for facts in stages],
         judged_by=judged["evaluated_by"]["commit"],
         row_hash=judged["row_hash"],
         protocol_hash=judged["protocol_hash"],

@@ -48,7 +48,8 @@ def plan_networks(config: Config, split: str) -> NetworksPlan:
         raise UserError(f"{config.name}: fewer than two tasks can be compared ({reasons}); give rows that are labelled for them")
     for each in (config, *alone.values()):
         try:
-            check_stage(each, min(each.stages))
+            for stage in sorted(each.stages):
+                check_stage(each, stage)
         except UserError as error:
             raise UserError(f"network {each.name}: {error}") from None
     return NetworksPlan(config, alone, left_out)
@@ -62,12 +63,17 @@ def _check_kind(config: Config) -> None:
             f"{config.name}: data.balanced_sampling draws the classes of the first task equally often, and in each network of "
             f"its own those of another task, so that the networks would differ in more than their tasks; set it to false"
         )
+    if config.uses_holdout:
+        raise UserError(
+            f"{config.name}: `data: holdout` would hold out other rows in each network of its own, whose tasks not all rows are "
+            f"labelled for; train on `data: train`"
+        )
 
 
 def _left_out(rows: Rows, split: str) -> dict[str, str]:
     """By optional task which rows it lacks: to train on, to choose an epoch by, or to be judged on."""
-    parts = [("train", rows.training("face", part)) for part in {stage.data for stage in rows.config.stages.values()}]
-    parts += [("val", rows.validation("face")), (split, without_rejected(rows.split(split))[0])]
+    parts = [("train", rows.training("face", "train")), ("val", rows.validation("face"))]
+    parts.append((split, without_rejected(rows.split(split))[0]))
     found: dict[str, str] = {}
     for name, task in rows.tasks.items():
         lacking = [part for part, table in parts if not is_labelled(targets_of(table, name)).any()]

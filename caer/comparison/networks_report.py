@@ -80,12 +80,12 @@ def table(comparison: Comparison) -> list[str]:
 def notes(comparison: Comparison) -> list[str]:
     """What a reader of the table has to know: tasks that are left out, and times that do not compare."""
     found = [f"Left out: {name} ({reason})." for name, reason in comparison.left_out.items()]
-    commits = dict.fromkeys(network.commit or UNKNOWN for network in comparison.networks)
-    machines = dict.fromkeys(_machine(network) for network in comparison.networks)
+    commits = dict.fromkeys(commit for network in comparison.networks for commit in _commits(network))
+    machines = dict.fromkeys(machine for network in comparison.networks for machine in _machines(network))
     if len(machines) > 1:
         found.append(f"Training times do not compare: the networks were trained on different machines ({'; '.join(machines)}).")
     if len(commits) > 1:
-        found.append(f"The networks were trained at different commits: {', '.join(map(_short, commits))}.")
+        found.append(f"The networks were trained at different commits: {', '.join(commits)}.")
     if comparison.training is None or training_apart(comparison) is None:
         found.append("A training time is unknown where a run's record does not say how long its cached features took.")
     return found
@@ -135,14 +135,18 @@ def _networks(networks: list[Network]) -> list[str]:
         *[
             f"| {network.name} | {network.monitor} | {network.epochs} | {network.best_epoch} | "
             f"{UNKNOWN if network.updates is None else f'{network.updates:,}'} | {_seconds(network.seconds)} | "
-            f"{_seconds(network.caching_seconds)} | {_short(network.commit or UNKNOWN)} | {_machine(network)} |"
+            f"{_seconds(network.caching_seconds)} | {', '.join(_commits(network))} | {'; '.join(_machines(network))} |"
             for network in networks
         ],
     ]
 
 
-def _machine(network: Network) -> str:
-    return machine_text(network.machine) if network.machine else UNKNOWN
+def _machines(network: Network) -> list[str]:
+    return list(dict.fromkeys(machine_text(machine) if machine else UNKNOWN for machine in network.machines))
+
+
+def _commits(network: Network) -> list[str]:
+    return list(dict.fromkeys(_short(commit or UNKNOWN) for commit in network.commits))
 
 
 def _short(commit: str) -> str:

@@ -64,8 +64,9 @@ class Rows:
             "source_index": index,
             "has_face": rows["status"].eq("ok") & rows["face_file"].ne(""),
         }
+        by_photo = rows.set_axis(rows["image"])  # for errors to name it
         for task in self.tasks.values():
-            columns |= task.encode_rows(rows.set_axis(rows["image"]), str(path))
+            columns |= task.encode_rows(by_photo, str(path))
         return rows.assign(**columns)
 
     def split(self, name: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@
 import os
 import pickle
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -182,9 +183,15 @@ def load_run(run: str | Path) -> LoadedRun:
     state, _ = read_weights(folder / "best.safetensors")
     model = build_model(config, pretrained=False, output=config.stage(number).output)
     fill(model, state, folder / "best.safetensors")
-    counts = meta.get("class_counts", {})
-    trained = {name: task for name, task in build_tasks(config).items() if any(counts.get(name, [1]))}
+    untrained = untrained_tasks(meta)
+    trained = {name: task for name, task in build_tasks(config).items() if name not in untrained}
     return LoadedRun(config, model.eval(), trained, number, folder, meta)
+
+
+def untrained_tasks(facts: Mapping[str, Any]) -> list[str]:
+    """Tasks that no training row was labelled for, by a stage's provenance: in it, nor in the stages that it began with."""
+    counts = facts.get("class_counts", {})
+    return list(facts.get("untrained", [name for name, rows in counts.items() if not any(rows)]))
 
 
 def fill(model: TwoBranchNet, state: dict[str, Tensor], path: Path) -> None:

@@ -44,6 +44,7 @@ class StageModule(lightning.LightningModule):
         optimizer_state: of a run that is resumed.
         on_epoch: gets this module and the row of each finished epoch.
         untrained: tasks that no training row is labelled for: what their heads answer counts in no score.
+        without_value: monitored scores that the validation rows give no value: they are left out of the mean.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class StageModule(lightning.LightningModule):
         optimizer_state: dict[str, Any] | None = None,
         on_epoch: Callable[["StageModule", Row], None] | None = None,
         untrained: Collection[str] = (),
+        without_value: Collection[str] = (),
     ) -> None:
         super().__init__()
         self.model, self.tasks, self.config, self.number = model, dict(tasks), config, number
@@ -65,7 +67,8 @@ class StageModule(lightning.LightningModule):
         self.history, self.steps_before = list(history), global_step
         self.start_epoch = len(history)
         self._optimizer_state = optimizer_state
-        self.on_epoch, self.untrained = on_epoch, frozenset(untrained)
+        self.on_epoch = on_epoch
+        self.untrained, self.without_value = frozenset(untrained), frozenset(without_value)
         self.trainable_names = list(trainable_parameters(model, self.stage.trainable))
         self._second_pass = False
         self._train_sums: dict[str, list[Any]] = {}
@@ -244,9 +247,9 @@ class StageModule(lightning.LightningModule):
             row |= {f"val/{name}/{metric}": float(score) for metric, score in scores.items()}
         row["val/loss"] = total
         if self.config.monitor.of:
-            parts = [row[f"val/{metric}"] for metric in self.config.monitor.of]
-            known = [score for score in parts if not np.isnan(score)]
-            row["val/mean"] = float(np.mean(known)) if known else float("nan")
+            # The same parts in every epoch: one that its answers leave without a value makes a mean without one.
+            parts = [row[f"val/{metric}"] for metric in self.config.monitor.of if metric not in self.without_value]
+            row["val/mean"] = float(np.mean(parts))
         self._val, self.val_row = {}, row
 
     def _check_answers(self, name: str, losses: np.ndarray) -> None:

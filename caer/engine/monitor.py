@@ -3,8 +3,7 @@
 Enters: an experiment, its tasks, and the rows of a stage. Leaves: one line for each part of the score that has no value.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -12,15 +11,9 @@ import pandas as pd
 from caer.config import Config
 from caer.data.targets import is_labelled, targets_of
 from caer.engine.optim import best_epoch
+from caer.evaluation import numbers
 from caer.tasks import Task
 from preprocessing.errors import UserError
-
-UNDEFINED = {
-    "number": "of its validation rows no number is known, only intervals; monitor {name}/closeness",
-    "tags": "no tag occurs among its validation rows; monitor {name}/nll",
-    "ordered": "its validation rows are of one class; monitor {name}/accuracy",
-}
-"""By kind of task, why a score can be undefined whatever is answered."""
 
 
 def monitor_key(config: Config) -> str:
@@ -49,38 +42,50 @@ def check_monitor(config: Config, tasks: Mapping[str, Task]) -> None:
 
 
 def scores_without_value(
-    config: Config, tasks: Mapping[str, Task], val_rows: pd.DataFrame, counts: Mapping[str, Sequence[Any]]
+    config: Config, tasks: Mapping[str, Task], val_rows: pd.DataFrame, untrained: Collection[str]
 ) -> dict[str, str]:
-    """By monitored score that no answer can give a value, the reason.
+    """By monitored score that these rows give no value, or none worth choosing by, the reason.
 
     Args:
         config: the experiment, its monitor checked.
         tasks: by name.
         val_rows: the stage's validation rows.
-        counts: by task what is remembered of its training rows (`Task.count`).
+        untrained: tasks that no training row is labelled for.
 
     Raises:
-        UserError: no monitored score can have a value.
+        UserError: that is so of every monitored score.
     """
     monitored = config.monitor.of or [config.monitor.metric]
-    reasons = {metric: _reason(metric, tasks, val_rows, counts) for metric in monitored}
+    reasons = {metric: _reason(metric, tasks, val_rows, untrained) for metric in monitored}
     lacking = {metric: reason for metric, reason in reasons.items() if reason}
     if len(lacking) == len(monitored):
         metric, reason = next(iter(lacking.items()))
-        raise UserError(f"{config.name}: monitor {metric!r} has no value: {reason}")
+        raise UserError(f"monitor {metric!r} has no value: {reason}")
     return lacking
 
 
-def _reason(metric: str, tasks: Mapping[str, Task], val_rows: pd.DataFrame, counts: Mapping[str, Sequence[Any]]) -> str:
+def _reason(metric: str, tasks: Mapping[str, Task], val_rows: pd.DataFrame, untrained: Collection[str]) -> str:
     if metric == "loss":
-        every = [_reason(f"{name}/loss", tasks, val_rows, counts) for name in tasks]
+        every = [_reason(f"{name}/loss", tasks, val_rows, untrained) for name in tasks]
         return every[0] if all(every) else ""
     name, _, score = metric.rpartition("/")
+    if name in untrained:
+        return f"no training row is labelled for task {name!r}; monitor another score"
     targets = targets_of(val_rows, name)
     known = targets[is_labelled(targets)]
-    for rows, split in ((any(counts[name]), "training"), (len(known), "validation")):
-        if not rows:
-            return f"no {split} row is labelled for task {name!r}; monitor another score"
-    answers = np.tile(tasks[name].prior(counts[name]), (len(known), 1))
-    defined = score == "loss" or not np.isnan(tasks[name].metrics(known, answers)[score])
-    return "" if defined else UNDEFINED[tasks[name].kind].format(name=name)
+    if not len(known):
+        return f"no validation row is labelled for task {name!r}; monitor another score"
+    return _undefined(score, known, name)
+
+
+def _undefined(score: str, targets: np.ndarray, name: str) -> str:
+    """Why the labelled targets of a task do not define a score; empty where they do."""
+    if score in ("mae", "rmse") and not numbers.known(targets).any():
+        return f"val has intervals only, no number that is known; monitor {name}/closeness"
+    if score in ("inside", "mae_to_midpoint") and numbers.known(targets).all():
+        return f"val has known numbers only, no interval; monitor {name}/mae"
+    if score in ("map", "micro_f1") and not (targets > 0).any():
+        return f"no tag occurs in val; monitor {name}/nll"
+    if score == "quadratic_kappa" and len(np.unique(targets)) == 1:
+        return f"val is of one class; monitor {name}/accuracy"
+    return ""

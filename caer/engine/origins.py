@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caer.config import Config
-from caer.engine.checkpoint import finished, read_weights, stage_folder
+from caer.engine.checkpoint import finished, read_provenance, read_weights, stage_folder, untrained_tasks
 from caer.engine.provenance import weight_files
 from caer.engine.stages import load_part
 from caer.models import build_model
@@ -14,11 +14,16 @@ from preprocessing.errors import UserError
 from preprocessing.files import sha256_file
 
 
-def earlier_parts(config: Config, stage: int) -> dict[str, Path]:
+def earlier_parts(config: Config, stage: int, ahead: bool = False) -> dict[str, Path]:
     """By part that `init` names, the weights of the stage that it starts from.
 
+    Args:
+        config: the experiment.
+        stage: the stage's number.
+        ahead: pass over stages of the same run that are not finished yet.
+
     Raises:
-        UserError: that stage is not finished.
+        UserError: a stage is not finished.
     """
     parts: dict[str, Path] = {}
     for part, origin in sorted(config.stage(stage).init.items(), key=lambda item: item[1]):
@@ -26,6 +31,8 @@ def earlier_parts(config: Config, stage: int) -> dict[str, Path]:
         if not (origin.startswith("stage") and origin.removeprefix("stage").isdigit()):
             folder = stage_folder(origin)
         elif not finished(folder):
+            if ahead:
+                continue
             raise UserError(
                 f"stage {stage} starts from {origin}, which is not finished in {config.run_folder}; run "
                 f"train_stage.py with the same config and --stage {origin.removeprefix('stage')} first"
@@ -41,6 +48,12 @@ def starting_model(config: Config, stage: int, parts: Mapping[str, Path]) -> Two
     for part, path in parts.items():
         load_part(model, part, read_weights(path)[0], str(path))
     return model
+
+
+def trained_before(parts: Mapping[str, Path]) -> set[str]:
+    """Tasks that the stages of `earlier_parts` had training rows for, or stages before them."""
+    facts = [read_provenance(path.parent) for path in parts.values()]
+    return {name for stage in facts for name in stage["class_counts"] if name not in untrained_tasks(stage)}
 
 
 def begun_from(config: Config, stage: int, parts: Mapping[str, Path]) -> dict[str, Any]:

@@ -14,12 +14,20 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from caer.config import Config
 from caer.data.loaders import CachedStageData, StageData
-from caer.engine.checkpoint import fill, finished, read_checkpoint, read_provenance, save_checkpoint, save_weights
+from caer.engine.checkpoint import (
+    fill,
+    finished,
+    read_checkpoint,
+    read_provenance,
+    save_checkpoint,
+    save_weights,
+    untrained_tasks,
+)
 from caer.engine.history import Progress, say, write_csv
 from caer.engine.module import Row, StageModule
 from caer.engine.monitor import check_monitor, monitor_key, scores_without_value, stalled
 from caer.engine.optim import best_epoch
-from caer.engine.origins import begun_from, earlier_parts, starting_model
+from caer.engine.origins import begun_from, earlier_parts, starting_model, trained_before
 from caer.engine.precision import resolve_device, resolve_precision
 from caer.engine.provenance import check_same_settings, provenance
 from caer.engine.stages import count_parameters
@@ -69,7 +77,7 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
     if resume and (facts := _finished_before(config, stage, folder)):
         return _already_done(config, stage, folder, facts)
     fit = _Fit(config, stage, folder, resume)
-    # Under torchrun or SLURM every rank comes here; the first one writes, and the others wait for it at the end.
+    # Under torchrun every rank comes here; the first one writes, and the others wait for it at the end.
     with sole_writer(config.run_folder) if rank() == 0 else nullcontext():
         result = fit.run()
     if torch.distributed.is_initialized():
@@ -78,7 +86,7 @@ def fit_stage(config: Config, stage: int, resume: bool = True) -> StageResult:
 
 
 def check_stage(config: Config, stage: int) -> None:
-    """Find out what would end `fit_stage` at its start, and train and write nothing.
+    """Find out what would end `fit_stage` at its start, once the stages before it are trained; train and write nothing.
 
     Raises:
         UserError: anything in config, data, weights, earlier stages or the stage's own folder that does not allow it.
@@ -87,7 +95,7 @@ def check_stage(config: Config, stage: int) -> None:
     check_model(config)
     folder = config.run_folder / f"stage{stage}"
     if not _finished_before(config, stage, folder):
-        _Fit(config, stage, folder, resume=True).module.check_patterns()
+        _Fit(config, stage, folder, resume=True, ahead=True).module.check_patterns()
 
 
 def _finished_before(config: Config, stage: int, folder: Path) -> dict[str, Any] | None:
@@ -114,7 +122,7 @@ def _already_done(config: Config, stage: int, folder: Path, facts: dict[str, Any
 class _Fit:
     """One call of `fit_stage` that has something to do. Its constructor checks everything and writes nothing."""
 
-    def __init__(self, config: Config, stage: int, folder: Path, resume: bool) -> None:
+    def __init__(self, config: Config, stage: int, folder: Path, resume: bool, ahead: bool = False) -> None:
         self.config, self.number, self.folder = config, stage, folder
         self.stage = config.stage(stage)
         self.tasks = build_tasks(config)
@@ -129,19 +137,23 @@ class _Fit:
         self.checkpoint = read_checkpoint(last) if resumable else None
         self.device = resolve_device(config)
         self.precision = resolve_precision(config, self.device)
-        self.model, self.begun_from = self._begin() if self.checkpoint is None else self._go_on(self.checkpoint)
+        self.trained_before: set[str] = set()
+        self.model, self.begun_from = self._begin(ahead) if self.checkpoint is None else self._go_on(self.checkpoint)
         self.caching_seconds = self._cached_before()
         data = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         self.data: StageData | CachedStageData = data
         for name, task in self.tasks.items():
             task.fit(*data.drawn(name))
-        self.without_value = scores_without_value(config, self.tasks, self.data.val_rows, self.data.class_counts)
+        without_rows = [name for name, counts in data.class_counts.items() if not any(counts)]
+        self.untrained = [name for name in without_rows if name not in self.trained_before]
+        self.without_value = scores_without_value(config, self.tasks, data.val_rows, self.untrained)
         self.module = self._module()
         self.progress = Progress(stage, self.stage.epochs, config.monitor.metric)
 
-    def _begin(self) -> tuple[TwoBranchNet, dict[str, Any]]:
+    def _begin(self, ahead: bool) -> tuple[TwoBranchNet, dict[str, Any]]:
         """The network with the weights that it begins with, and by part the files that they are from."""
-        parts = earlier_parts(self.config, self.number)
+        parts = earlier_parts(self.config, self.number, ahead)
+        self.trained_before = trained_before(parts)
         return starting_model(self.config, self.number, parts), begun_from(self.config, self.number, parts)
 
     def _go_on(self, checkpoint: dict[str, Any]) -> tuple[TwoBranchNet, dict[str, Any]]:
@@ -150,6 +162,7 @@ class _Fit:
         model = build_model(self.config, pretrained=False, output=self.stage.output)
         fill(model, checkpoint["model"], self.folder / "last.ckpt")
         facts = read_provenance(self.folder)
+        self.trained_before = set(facts["class_counts"]) - set(untrained_tasks(facts))
         return model, {"init": facts["init"], "weights": facts.get("weights", {})}
 
     def _cached_before(self) -> float | None:
@@ -170,7 +183,8 @@ class _Fit:
             global_step=checkpoint["global_step"],
             optimizer_state=checkpoint["optimizer"],
             on_epoch=self._keep,
-            untrained=[name for name, counts in self.data.class_counts.items() if not any(counts)],
+            untrained=self.untrained,
+            without_value=self.without_value,
         )
 
     def run(self) -> StageResult:
@@ -204,7 +218,7 @@ class _Fit:
             f"{len(self.data.train_rows)} train and {len(self.data.val_rows)} val rows; {self.device.type}, {self.precision}; "
             f"{'sam over ' + optimizer.base if optimizer.type == 'sam' else optimizer.type}, lr {optimizer.lr:g}"
         )
-        for name in (name for name, counts in self.data.class_counts.items() if not any(counts)):
+        for name in self.untrained:
             say(f"stage {self.number}: no training row is labelled for {name!r}: its head stays untrained and answers nothing")
         for metric, reason in self.without_value.items():
             say(f"stage {self.number}: {metric} is not in the mean: {reason}")
@@ -300,6 +314,12 @@ class _Fit:
     def _write_provenance(self, **facts: Any) -> None:
         trainable, total = count_parameters(self.model)
         parameters = {"trainable": trainable, "total": total}
-        known = {"precision": self.precision, "device": self.device.type, "parameters": parameters, **self.begun_from}
+        known = {
+            "precision": self.precision,
+            "device": self.device.type,
+            "parameters": parameters,
+            "untrained": self.untrained,
+            **self.begun_from,
+        }
         known |= {"monitor": self.config.monitor.model_dump(), "caching_seconds": self.caching_seconds}
         write_json(self.folder / "provenance.json", provenance(self.config, self.number, self.data, **known, **facts))

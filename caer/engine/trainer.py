@@ -33,7 +33,7 @@ def prepare_process() -> None:
 def make_trainer(
     epochs: int, device: torch.device, precision: Precision, gradient_clip: float | None, folder: Path
 ) -> lightning.Trainer:
-    """A trainer for so many epochs, on this machine's device or, under torchrun or SLURM, on one for each process."""
+    """A trainer for so many epochs, on this machine's device or, under torchrun, on one for each process."""
     ranks, local = world_size(), local_world_size()
     return lightning.Trainer(
         accelerator="gpu" if device.type == "cuda" else "cpu",

@@ -31,6 +31,7 @@ from caer.evaluation.predictions import (
     class_priors,
     predict_rows,
     read_predictions,
+    same_origin,
     task_meta,
     write_predictions,
 )
@@ -122,8 +123,7 @@ def _stored(loaded: LoadedRun, rows: Rows, folder: Path, by: Sequence[str]) -> E
     if not all(path.is_file() for path in paths):
         return None
     metrics, predictions = read_json(paths[0], "the metrics of an evaluation"), read_predictions(paths[1])
-    origin = _origin(loaded, rows)
-    same = {key: metrics["run"].get(key) for key in origin} == origin and metrics["run"]["row_hash"] == predictions.row_hash
+    same = same_origin(metrics["run"], _origin(loaded, rows)) and metrics["run"]["row_hash"] == predictions.row_hash
     if not same or any(set(by) - set(task["subgroups"]) for task in metrics["tasks"].values()):
         return None
     return Evaluation(folder, metrics, predictions)
@@ -210,7 +210,7 @@ def _stored_predictions(path: Path, origin: dict[str, Any]) -> Predictions | Non
         stored = read_predictions(path)
     except UserError:
         return None
-    return stored if {key: stored.meta.get(key) for key in origin} == origin else None
+    return stored if same_origin(stored.meta, origin) else None
 
 
 def _metrics(loaded: LoadedRun, rows: Rows, predictions: Predictions, rejected: int) -> dict[str, Any]:

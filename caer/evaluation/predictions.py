@@ -259,6 +259,11 @@ def write_predictions(predictions: Predictions, path: Path) -> None:
     write_atomic(path, buffer.getvalue().to_pybytes())
 
 
+def same_origin(recorded: Mapping[str, Any], origin: Mapping[str, Any]) -> bool:
+    """Whether recorded answers are of an origin; where its settings were not recorded yet, they are taken for the same."""
+    return all(recorded.get(key, value if key == "settings_sha256" else None) == value for key, value in origin.items())
+
+
 def read_predictions(path: Path) -> Predictions:
     """Read a prediction file.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from caer.config import load_config
 from caer.evaluation.calibration import fit_temperature, rescale
-from caer.evaluation.predictions import Predictions, read_predictions, task_rows
+from caer.evaluation.predictions import Predictions, read_predictions, same_origin, task_rows
 from preprocessing.errors import UserError
 from preprocessing.files import sha256_file
 
@@ -21,15 +21,14 @@ def fitted_temperatures(stage: Path) -> dict[str, float]:
     Args:
         stage: the stage's folder; its own `eval/` and that of the seed are looked at.
     """
-    weights, settings = sha256_file(stage / "best.safetensors"), load_config(stage / "config.yaml").answering_hash
+    settings = load_config(stage / "config.yaml").answering_hash
+    origin = {"weights_sha256": sha256_file(stage / "best.safetensors"), "settings_sha256": settings}
     for folder in (stage, stage.parent):
         try:
             predictions = read_predictions(folder / "eval" / "val" / "predictions.parquet")
         except UserError:
             continue
-        # Predictions from before settings were recorded do not say.
-        same_settings = predictions.meta.get("settings_sha256", settings) == settings
-        if predictions.meta.get("weights_sha256") == weights and same_settings:
+        if same_origin(predictions.meta, origin):
             fitted = {name: _fit(predictions, name) for name in predictions.tasks}
             return {name: value for name, value in fitted.items() if value is not None}
     return {}

@@ -112,7 +112,8 @@ def scatter(task: NumberRows, most: int = 4000) -> bytes:
     axes.set(xlim=(low, high), ylim=(low, high), aspect="equal")
     unit = f" ({task.unit})" if task.unit else ""
     axes.set_xlabel(("annotated, intervals at their midpoint" if spans.any() else "annotated") + unit)
-    crosses = f"; crosses: {beyond.sum():,} outside of the range" if beyond.any() else ""
+    count = int(((task.answers < low) | (task.answers > high)).sum())
+    crosses = f"; crosses: {count:,} outside of the range" if count else ""
     axes.set_ylabel(f"predicted{unit}{crosses}")
     return png(figure)
 

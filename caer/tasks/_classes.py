@@ -62,12 +62,12 @@ class OneOfClasses(ClassNames):
         return self
 
 
-def encode_each(series: pd.Series, missing: float, read: Callable[[str, str], int]) -> np.ndarray:
-    """Annotations -> targets [N] int64: what `read(place, text)` makes of each, `missing` where there is none."""
+def encode_each(series: pd.Series, missing: float, read: Callable[[int, str], int]) -> np.ndarray:
+    """Annotations -> targets [N] int64: what `read(row, text)` makes of each, `missing` where there is none."""
     targets = np.full(len(series), missing, dtype=np.int64)
     for row, value in enumerate(series.tolist()):
         if not (pd.isna(value) or value == ""):
-            targets[row] = read(place(series, row), text_of(value) if isinstance(value, int | float) else str(value))
+            targets[row] = read(row, text_of(value) if isinstance(value, int | float) else str(value))
     return targets
 
 
@@ -121,31 +121,33 @@ class ClassTask(Task):
         """Class names -> indices [N] int64, -1 where there is none; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}
 
-        def read(at: str, name: str) -> int:
+        def read(row: int, name: str) -> int:
             if self.config.edges:
-                return self._between(name, f"{where}: {at}")
+                return self._between(name, series, row, where)
             if name not in index:
                 raise UserError(
-                    f"{where}: {at} has {self.column} = {name!r}; task {self.name!r} declares {', '.join(self.classes)}"
+                    f"{where}: {place(series, row)} has {self.column} = {name!r}; task {self.name!r} declares "
+                    f"{', '.join(self.classes)}"
                 )
             return index[name]
 
         return encode_each(series, self.missing, read)
 
-    def _between(self, text: str, where: str) -> int:
-        """The class whose edges enclose a number."""
+    def _between(self, text: str, series: pd.Series, row: int, where: str) -> int:
+        """The class whose edges enclose the number of a row."""
         edges = self.config.edges
         try:
             k = int(np.searchsorted(edges, number_of(text), side="right")) - 1
         except ValueError:
-            raise UserError(f"{where} has {self.column} = {text!r}; task {self.name!r} with `edges` reads numbers") from None
+            at = f"{where}: {place(series, row)}"
+            raise UserError(f"{at} has {self.column} = {text!r}; task {self.name!r} with `edges` reads numbers") from None
         if 0 <= k < len(self.classes):
             return k
         if self.config.outside == "missing":
             return int(self.missing)
         raise UserError(
-            f"{where} has {self.column} = {text}; task {self.name!r} has edges from {edges[0]:g} to below {edges[-1]:g}; widen "
-            f"them or set tasks.{self.name}.outside: missing"
+            f"{where}: {place(series, row)} has {self.column} = {text}; task {self.name!r} has edges from {edges[0]:g} to below "
+            f"{edges[-1]:g}; widen them or set tasks.{self.name}.outside: missing"
         )
 
     def decode(self, probabilities: np.ndarray) -> list[str]:

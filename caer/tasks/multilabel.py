@@ -15,7 +15,7 @@ from torch import Tensor
 
 from caer.evaluation import tags
 from caer.tasks._classes import ClassNames, encode_each
-from caer.tasks.base import Kind, Task
+from caer.tasks.base import Kind, Task, place
 from preprocessing.errors import UserError
 
 
@@ -75,13 +75,14 @@ class MultiLabel(Task):
         """Joined tags -> whole numbers [N] int64 with a bit for each, -1 where there is no annotation; see `Task.encode`."""
         index = {name: i for i, name in enumerate(self.classes)}
 
-        def read(at: str, text: str) -> int:
+        def read(row: int, text: str) -> int:
             names = [] if text == self.config.none else [name.strip() for name in text.split(self.config.separator)]
             unknown = [name for name in names if name not in index]
             if unknown:
                 raise UserError(
-                    f"{where}: {at} has {self.column} = {text!r}, and {unknown[0]!r} is no tag; task {self.name!r} declares "
-                    f"{', '.join(self.classes)} (joined by {self.config.separator!r}) or {self.config.none!r}"
+                    f"{where}: {place(series, row)} has {self.column} = {text!r}, and {unknown[0]!r} is no tag; task "
+                    f"{self.name!r} declares {', '.join(self.classes)} (joined by {self.config.separator!r}) or "
+                    f"{self.config.none!r}"
                 )
             return sum(1 << index[name] for name in set(names))
 
