@@ -39,11 +39,12 @@ def data(tmp_path_factory):
 
 
 def small(data, runs, *overrides, **settings):
-    """Smile and age, and an optional emotion that no source annotates."""
+    """Smile and age in two stages, and an optional emotion that no source annotates."""
     config = shipped("faces_shared", data, runs, *TINY, "tasks.emotion.optional=true", *overrides).model_dump()
     config["tasks"] = {name: config["tasks"][name] for name in ("emotion", "smile", "age")}
     config["data"]["sources"] = [source for source in config["data"]["sources"] if "fer2013" not in str(source["manifest"])]
     config["monitor"] = {"metric": "mean", "of": ["smile/accuracy", "age/closeness"]}
+    config["stages"][2] = config["stages"][1] | {"init": {"face": "stage1"}}
     return Config.model_validate(config | settings)
 
 
@@ -266,12 +267,12 @@ def test_a_time_that_no_record_has_is_unknown():
         ("fairface_vgg16", {"caching_seconds": 50.0}, 57.0),
         ("fairface_vgg16", {"caching_seconds": None}, None),
         ("fairface_vgg16", {}, None),
-        ("faces_shared", {}, 14.0),
+        ("faces_shared", {}, 7.0),
     ],
 )
 def test_cached_features_count_as_training_where_they_are_recorded(tmp_path, name, recorded, seconds):
     config = load_config(ROOT / f"configs/multitask/{name}.yaml")
-    run = stages(config, tmp_path, {"seconds": 7.0, **recorded})
+    run = made_stages(config, tmp_path, {"seconds": 7.0, **recorded})
     hashes = dict.fromkeys(("row_hash", "protocol_hash", "weights_sha256", "manifest_hashes"), "h")
     network = network_facts(run, {"evaluated_by": {"commit": "c"}, **hashes})
     assert network.seconds == seconds
@@ -283,7 +284,7 @@ def test_cached_features_count_as_training_where_they_are_recorded(tmp_path, nam
     assert network.commits == [None] * len(config.stages)
 
 
-def stages(config, folder, recorded):
+def made_stages(config, folder, recorded):
     """A run of two epochs a stage, as its files tell of it."""
     known = {"finished": True, "precision": "32", "manifests": [], "class_counts": {}, "init": {}, "parameters": {"total": 1}}
     known |= {"epochs": 2, "best_epoch": 1, "best_score": 0.5, "weights_sha256": "w", **recorded}
@@ -320,8 +321,6 @@ def test_a_wrong_split_is_refused(data, tmp_path, untrained, split, message):
     ("override", "message"),
     [
         ("data.balanced_sampling=true", "would differ in more than their tasks; set it to false"),
-        ("stages.2.data=holdout", "would hold out other rows in each network of its own"),
-        ("stages.2.trainable=['face\\.heads\\.smile\\..*']", r"network faces_shared_only_age: .*pattern .* matches no parameter"),
         ("tasks.emotion.optional=false", r"the label column 'emotion'"),
         ("stages.1.groups=[{pattern: 'face\\.heads\\.smile\\..*', lr: 1.0e-3}]", "groups: pattern .* matches no parameter"),
         (
@@ -333,6 +332,20 @@ def test_a_wrong_split_is_refused(data, tmp_path, untrained, split, message):
 def test_settings_that_would_end_a_later_network_are_refused(data, tmp_path, untrained, override, message):
     with pytest.raises(UserError, match=message):
         compare_networks(small(data, tmp_path, "stages.1.epochs=2", override))
+
+
+@pytest.mark.parametrize(
+    ("stage", "message"),
+    [
+        ({"data": "holdout"}, "would hold out other rows in each network of its own"),
+        ({"trainable": [r"face\.heads\.smile\..*"]}, r"network faces_shared_only_age: .*pattern .* matches no parameter"),
+    ],
+)
+def test_a_later_stage_that_would_end_a_comparison_is_refused(data, tmp_path, untrained, stage, message):
+    config = small(data, tmp_path)
+    stages = {number: each.model_dump() for number, each in config.stages.items()}
+    with pytest.raises(UserError, match=message):
+        compare_networks(small(data, tmp_path, stages=stages | {2: stages[2] | stage}))
 
 
 def test_a_task_without_rows_to_be_judged_on_is_refused_unless_it_is_optional(data, tmp_path, untrained, monkeypatch):
