@@ -194,6 +194,11 @@ def untrained_tasks(facts: Mapping[str, Any]) -> list[str]:
     return list(facts.get("untrained", [name for name, rows in counts.items() if not any(rows)]))
 
 
+def trained_tasks(facts: Mapping[str, Any]) -> set[str]:
+    """The other tasks of a stage."""
+    return set(facts["class_counts"]) - set(untrained_tasks(facts))
+
+
 def fill(model: TwoBranchNet, state: dict[str, Tensor], path: Path) -> None:
     """Load a whole state dict strictly.
 

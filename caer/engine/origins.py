@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from caer.config import Config
-from caer.engine.checkpoint import finished, read_provenance, read_weights, stage_folder, untrained_tasks
+from caer.engine.checkpoint import finished, read_provenance, read_weights, stage_folder, trained_tasks
 from caer.engine.provenance import weight_files
 from caer.engine.stages import load_part
 from caer.models import build_model
@@ -43,7 +43,7 @@ def earlier_parts(config: Config, stage: int, ahead: bool = False) -> dict[str, 
 
 def starting_model(config: Config, stage: int, parts: Mapping[str, Path]) -> TwoBranchNet:
     """The network of a stage with the weights that it begins with; `parts` as `earlier_parts` gives them."""
-    fresh = frozenset({"face", "context"} - set(parts))
+    fresh = frozenset({"face", "context"} - set(config.stage(stage).init))
     model = build_model(config, pretrained=fresh, output=config.stage(stage).output)
     for part, path in parts.items():
         load_part(model, part, read_weights(path)[0], str(path))
@@ -52,8 +52,7 @@ def starting_model(config: Config, stage: int, parts: Mapping[str, Path]) -> Two
 
 def trained_before(parts: Mapping[str, Path]) -> set[str]:
     """Tasks that the stages of `earlier_parts` had training rows for, or stages before them."""
-    facts = [read_provenance(path.parent) for path in parts.values()]
-    return {name for stage in facts for name in stage["class_counts"] if name not in untrained_tasks(stage)}
+    return set().union(*(trained_tasks(read_provenance(path.parent)) for path in parts.values()))
 
 
 def begun_from(config: Config, stage: int, parts: Mapping[str, Path]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from caer.engine.checkpoint import (
     read_provenance,
     save_checkpoint,
     save_weights,
-    untrained_tasks,
+    trained_tasks,
 )
 from caer.engine.history import Progress, say, write_csv
 from caer.engine.module import Row, StageModule
@@ -137,33 +137,33 @@ class _Fit:
         self.checkpoint = read_checkpoint(last) if resumable else None
         self.device = resolve_device(config)
         self.precision = resolve_precision(config, self.device)
-        self.trained_before: set[str] = set()
-        self.model, self.begun_from = self._begin(ahead) if self.checkpoint is None else self._go_on(self.checkpoint)
+        start = self._begin(ahead) if self.checkpoint is None else self._go_on(self.checkpoint)
+        self.model, self.begun_from, trained = start
         self.caching_seconds = self._cached_before()
         data = StageData(config, stage, self.tasks, self.model.inputs(self.stage.output))
         self.data: StageData | CachedStageData = data
         for name, task in self.tasks.items():
             task.fit(*data.drawn(name))
         without_rows = [name for name, counts in data.class_counts.items() if not any(counts)]
-        self.untrained = [name for name in without_rows if name not in self.trained_before]
+        self.untrained = [name for name in without_rows if name not in trained]
         self.without_value = scores_without_value(config, self.tasks, data.val_rows, self.untrained)
         self.module = self._module()
         self.progress = Progress(stage, self.stage.epochs, config.monitor.metric)
 
-    def _begin(self, ahead: bool) -> tuple[TwoBranchNet, dict[str, Any]]:
-        """The network with the weights that it begins with, and by part the files that they are from."""
+    def _begin(self, ahead: bool) -> tuple[TwoBranchNet, dict[str, Any], set[str]]:
+        """The network with the weights that it begins with, by part the files that they are from, and the tasks they know."""
         parts = earlier_parts(self.config, self.number, ahead)
-        self.trained_before = trained_before(parts)
-        return starting_model(self.config, self.number, parts), begun_from(self.config, self.number, parts)
+        model = starting_model(self.config, self.number, parts)
+        return model, begun_from(self.config, self.number, parts), trained_before(parts)
 
-    def _go_on(self, checkpoint: dict[str, Any]) -> tuple[TwoBranchNet, dict[str, Any]]:
+    def _go_on(self, checkpoint: dict[str, Any]) -> tuple[TwoBranchNet, dict[str, Any], set[str]]:
         """The same as `_begin`, of a stage that was stopped: the network as it was then, the files as they were at its start."""
         self.precision = checkpoint["precision"]
         model = build_model(self.config, pretrained=False, output=self.stage.output)
         fill(model, checkpoint["model"], self.folder / "last.ckpt")
         facts = read_provenance(self.folder)
-        self.trained_before = set(facts["class_counts"]) - set(untrained_tasks(facts))
-        return model, {"init": facts["init"], "weights": facts.get("weights", {})}
+        begun = {"init": facts["init"], "weights": facts.get("weights", {})}
+        return model, begun, trained_tasks(facts)
 
     def _cached_before(self) -> float | None:
         """Seconds that the cached features took; None where a resumed stage's record does not say."""

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -106,6 +106,12 @@ def split_name(given: str) -> str | None:
     name = given.lower()
     name = SPLIT_NAMES.get(name, name)
     return name if name in ("train", "val", "test") or name.endswith("_test") else None
+
+
+def against_published(found: Mapping[str, int], published: Mapping[str, int]) -> str:
+    """Whether as many samples of each split are there as the set was published with."""
+    there, whole = (", ".join(f"{split} {counts.get(split, 0):,}" for split in published) for counts in (found, published))
+    return f"complete: {there}" if there == whole else f"not the published set: {there}; expected {whole}"
 
 
 def existing_folder(root: Path) -> Path:

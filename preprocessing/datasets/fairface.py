@@ -6,12 +6,12 @@ the nine nest), `gender`, `race`, and `age_range`, `age_low`, `age_high` or `age
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from preprocessing.ages import OLDEST, RANGES, six_groups
-from preprocessing.datasets.base import SplitConfig, existing_folder, find_photos
+from preprocessing.datasets.base import SplitConfig, against_published, existing_folder, find_photos
 from preprocessing.errors import UserError
 from preprocessing.labels import number_of
 from preprocessing.manifest import normalize_path
@@ -51,7 +51,7 @@ class FairFace:
         for split in (split for split, samples in tables.items() if not samples):
             path = self.root / TABLES[self.layout].format(split)
             raise UserError(f"{path}: a header and no line; expected a line for each photo of {split}/; fetch it again")
-        self.notes["counts"] = _counts({split: len(samples) for split, samples in tables.items()})
+        self.notes["counts"] = against_published({split: len(samples) for split, samples in tables.items()}, PUBLISHED)
         samples = [sample for table in tables.values() for sample in table]
         if nameless := self._photos_without_line(samples):
             self.notes["photos that no table names"] = nameless
@@ -124,11 +124,6 @@ def _years(cell: str, where: str) -> float:
             f"{where}: age {cell!r}; expected years from 0 to {OLDEST} (groups stand in {TABLES['groups'].format('*')})"
         )
     return years
-
-
-def _counts(found: Mapping[str, int]) -> str:
-    text, published = (", ".join(f"{split} {n:,}" for split, n in counts.items()) for counts in (found, PUBLISHED))
-    return f"complete: {text}" if found == PUBLISHED else f"not the published set: {text}; expected {published}"
 
 
 def _layout(config: Config) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from preprocessing.datasets._fer2013_table import SPLIT_FOLDERS, find_table, unpack
-from preprocessing.datasets.base import BaseConfig, existing_folder, find_photos, locate
+from preprocessing.datasets.base import BaseConfig, against_published, existing_folder, find_photos, locate
 from preprocessing.errors import UserError, unknown_name
 from preprocessing.files import sha256_file
 from preprocessing.manifest import normalize_path
@@ -67,7 +67,7 @@ class Fer2013:
         if absent:
             raise UserError(f"{self.root}: no pictures in {', '.join(absent)}; expected {LAYOUT}")
         samples = [self._sample(path) for path in map(normalize_path, paths) if PurePosixPath(path).parts[0] in expected]
-        self.notes["counts"] = _counts(Counter(s.split for s in samples))
+        self.notes["counts"] = against_published(Counter(s.split for s in samples), PUBLISHED)
         if len(samples) < len(paths):
             self.notes["left out"] = f"{len(paths) - len(samples)} pictures outside of {', '.join(expected)}"
         yield from self._grouped(samples)
@@ -127,15 +127,6 @@ def _digest(root: Path, image: str) -> str:
         return sha256_file(locate(root, image))
     except OSError:
         return image
-
-
-def _counts(found: Mapping[str, int]) -> str:
-    text = ", ".join(f"{split} {found[split]:,}" for split in PUBLISHED)
-    return (
-        f"complete: {text}"
-        if found == PUBLISHED
-        else f"not the published set: {text}; expected " + ", ".join(f"{split} {n:,}" for split, n in PUBLISHED.items())
-    )
 
 
 def _duplicates(heaps: Mapping[str, Sequence[RawSample]]) -> str:
