@@ -7,13 +7,7 @@ chance alone would give; NaN where truth and answers are one and the same class.
 
 import numpy as np
 
-from caer.evaluation.metrics import confusion_of, ratio
-
-
-def within_one_of(confusion: np.ndarray) -> np.ndarray:
-    """Share [...] of answers at most one class off."""
-    near = _distances(confusion.shape[-1]) <= 1
-    return ratio((confusion * near).sum(axis=(-2, -1)), confusion.sum(axis=(-2, -1)))
+from caer.evaluation.metrics import confusion_of, predicted, ratio
 
 
 def quadratic_kappa_of(confusion: np.ndarray) -> np.ndarray:
@@ -24,9 +18,14 @@ def quadratic_kappa_of(confusion: np.ndarray) -> np.ndarray:
     return 1 - ratio((weights * confusion).sum(axis=(-2, -1)) * total, (weights * expected).sum(axis=(-2, -1)))
 
 
+def near(targets: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """Whether the likeliest class of a row is the target or next to it [N] bool."""
+    return np.abs(predicted(probabilities) - targets) <= 1
+
+
 def within_one(targets: np.ndarray, probabilities: np.ndarray) -> float:
-    """Share of rows whose likeliest class is the target or next to it."""
-    return float(within_one_of(confusion_of(targets, probabilities)))
+    """Share of such rows; NaN without rows."""
+    return float(near(targets, probabilities).mean()) if len(targets) else float("nan")
 
 
 def quadratic_kappa(targets: np.ndarray, probabilities: np.ndarray) -> float:

@@ -74,7 +74,7 @@ def scores(task: TaskRows, rows: np.ndarray) -> Json:
     shares = {"accuracy": task.correct()}
     if task.kind == "ordered":
         of_confusion |= {"quadratic_kappa": ordered.quadratic_kappa_of}
-        shares |= {"within_one": np.abs(task.probabilities.argmax(1) - task.targets) <= 1}
+        shares |= {"within_one": ordered.near(task.targets, task.probabilities)}
     names = (*shares, *of_confusion)
     result: Json = {"n": int(rows.sum()), "groups": len(np.unique(task.codes[rows]))}
     if not rows.any():
